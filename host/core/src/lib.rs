@@ -1,0 +1,10 @@
+//! The pure core of Dormouse: what a run is and how it changes, when a cron fires, what an event
+//! matches. It reads no clock, no randomness and no file; it takes what it needs as arguments and
+//! returns what is to be done as data. It builds for `wasm32-unknown-unknown` to prove it.
+
+pub mod id;
+pub mod retry;
+pub mod run;
+pub mod time;
+pub mod wait;
+pub mod workflow;

@@ -1,0 +1,521 @@
+//! What a run is: the vocabulary of `step.rs`, a sentence for each word.
+//!
+//! The life of a task run (of a run too, which shows what its tasks are at):
+//!
+//! ```text
+//!             ┌────────── retry, after a delay ──────────┐
+//!             ▼                                          │
+//!  created ─► queued ──slot──► running ──failed──────────┴─► failed
+//!             ▲ ▲              │  │  └─────────────────────► completed
+//!             │ └─ host lost ──┘  └─suspended─► sleeping
+//!             └───────────── a wait settled ───────┘
+//!
+//!  queued, running, sleeping ──cancelled──► cancelled      (parents failed) ──► skipped
+//! ```
+
+use std::time::Duration;
+
+use crate::id::{
+    CronId, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
+};
+use crate::time::Timestamp;
+use crate::wait::{Settled, Wait, WaitOutcome};
+use crate::workflow::{Json, Metadata, Priority};
+
+/// Hosts in a row that may fail to survive one step before the task is given up.
+pub const LOST_HOSTS_MAX: u8 = 10;
+
+/// What a run is from its first moment to its last; it never changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSpec {
+    /// Which run.
+    pub id: RunId,
+    /// What it executes.
+    pub workflow: WorkflowName,
+    /// The version that it began with and keeps.
+    pub version: Version,
+    /// The module that holds the code of that version.
+    pub module: ModuleDigest,
+    /// What it works on.
+    pub input: Json,
+    /// Inherited from what started it, and added to.
+    pub metadata: Metadata,
+    /// Who goes first when slots are scarce.
+    pub priority: Priority,
+    /// What started it.
+    pub trigger: Trigger,
+    /// The run that spawned it.
+    pub parent: Option<RunId>,
+    /// Whether it goes on when its parent is cancelled.
+    pub detached: bool,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+}
+
+/// What started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// A call over the API.
+    Call,
+    /// A cron.
+    Cron {
+        /// Which.
+        id: CronId,
+        /// The time that its expression names.
+        nominal: Timestamp,
+    },
+    /// A scheduled run.
+    Scheduled {
+        /// Which.
+        id: ScheduledId,
+        /// The time that it was set to.
+        nominal: Timestamp,
+    },
+    /// An event.
+    Event(EventId),
+    /// A task of another run.
+    Parent(RunId),
+    /// Somebody ran that run again.
+    Replay(RunId),
+}
+
+/// How far a run or a task run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// It could run now, or will when its parents or its retry delay are done.
+    Queued,
+    /// A step is running.
+    Running,
+    /// It waits for a time, an event or another run, and is nothing but a snapshot.
+    Sleeping,
+    /// It ended with an output.
+    Completed,
+    /// It ended with an error and has no attempts left.
+    Failed,
+    /// Somebody or something ended it.
+    Cancelled,
+    /// It never ran, because a parent did not complete. Only of task runs.
+    Skipped,
+}
+
+impl Status {
+    /// All of them, in the order of their codes in the store.
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Running,
+        Self::Sleeping,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Skipped,
+    ];
+
+    /// Whether nothing follows it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Skipped)
+    }
+
+    /// The word for it in JSON, logs and the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Sleeping => "sleeping",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// Why a task run failed or was cancelled, or why an attempt did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The guest returned an error.
+    Error,
+    /// The guest trapped.
+    Trap,
+    /// An attempt ran for longer than its execution timeout.
+    ExecutionTimeout,
+    /// No slot came within the schedule timeout.
+    ScheduleTimeout,
+    /// A limit was exceeded; the error's message names it.
+    Limit,
+    /// A resource handle was held at a suspension.
+    HandleHeld,
+    /// The guest returned something that makes no sense.
+    InvalidResult,
+    /// The module or the snapshot could not be loaded.
+    Unloadable,
+    /// Ten hosts in a row did not survive the step.
+    HostLost,
+    /// Somebody asked for it.
+    Requested,
+    /// The run that spawned this one was cancelled.
+    ParentCancelled,
+    /// A later run of its cron took its place.
+    Overlap,
+    /// A concurrency limit left no room.
+    Concurrency,
+    /// A task that it depends on did not complete.
+    ParentTask,
+    /// The workflow was deleted before the run could begin.
+    WorkflowDeleted,
+}
+
+impl Reason {
+    /// All of them, in the order of their codes in the store.
+    pub const ALL: [Self; 15] = [
+        Self::Error,
+        Self::Trap,
+        Self::ExecutionTimeout,
+        Self::ScheduleTimeout,
+        Self::Limit,
+        Self::HandleHeld,
+        Self::InvalidResult,
+        Self::Unloadable,
+        Self::HostLost,
+        Self::Requested,
+        Self::ParentCancelled,
+        Self::Overlap,
+        Self::Concurrency,
+        Self::ParentTask,
+        Self::WorkflowDeleted,
+    ];
+
+    /// The stable word for it in JSON, logs and the command line.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Trap => "trap",
+            Self::ExecutionTimeout => "execution_timeout",
+            Self::ScheduleTimeout => "schedule_timeout",
+            Self::Limit => "limit_exceeded",
+            Self::HandleHeld => "handle_held",
+            Self::InvalidResult => "invalid_result",
+            Self::Unloadable => "unloadable",
+            Self::HostLost => "host_lost",
+            Self::Requested => "requested",
+            Self::ParentCancelled => "parent_cancelled",
+            Self::Overlap => "overlap",
+            Self::Concurrency => "concurrency",
+            Self::ParentTask => "parent_task",
+            Self::WorkflowDeleted => "workflow_deleted",
+        }
+    }
+}
+
+/// An error of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskError {
+    /// One sentence for people.
+    pub message: String,
+    /// Anything that a program could use.
+    pub details: Option<Json>,
+}
+
+impl TaskError {
+    /// An error that is only a sentence.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), details: None }
+    }
+}
+
+/// A run as far as it has come: everything about it that changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// What its tasks are at, taken together.
+    pub status: Status,
+    /// Why it failed or was cancelled.
+    pub reason: Option<Reason>,
+    /// One for each task of the version, in its order.
+    pub tasks: Vec<TaskRun>,
+    /// When its first step began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl Run {
+    /// A run whose tasks have not been looked at yet; `RunEvent::Created` sets it going.
+    #[must_use]
+    pub fn new(tasks: usize) -> Self {
+        Self {
+            status: Status::Queued,
+            reason: None,
+            tasks: vec![TaskRun::default(); tasks],
+            started_at: None,
+            finished_at: None,
+        }
+    }
+
+    /// A task run by its index.
+    #[must_use]
+    pub fn task(&self, index: TaskIndex) -> Option<&TaskRun> {
+        self.tasks.get(usize::from(index.0))
+    }
+}
+
+/// A task within a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRun {
+    /// How far it has come.
+    pub status: Status,
+    /// Why it failed, was cancelled or skipped.
+    pub reason: Option<Reason>,
+    /// The current attempt, from 1; 0 before the first.
+    pub attempt: u32,
+    /// Counts the steps that were given out. A result of an earlier one is stale.
+    pub epoch: u64,
+    /// Hosts in a row that did not survive the step.
+    pub lost_hosts: u8,
+    /// Time that the finished steps of this attempt really ran.
+    pub ran: Duration,
+    /// Whether the attempt has a snapshot to go on from.
+    pub has_snapshot: bool,
+    /// What it waits for.
+    pub waits: Vec<Wait>,
+    /// Waits that have settled and that the guest has not been told of.
+    pub settled: Vec<Settled>,
+    /// While it stands in the queue or waits for its next attempt: the time from which it may run.
+    pub ready_at: Option<Timestamp>,
+    /// When its first attempt fails for want of a slot.
+    pub schedule_deadline: Option<Timestamp>,
+    /// When its first step began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// What it returned.
+    pub output: Option<Json>,
+    /// The error of its latest failed attempt.
+    pub error: Option<TaskError>,
+}
+
+impl Default for TaskRun {
+    fn default() -> Self {
+        Self {
+            status: Status::Queued,
+            reason: None,
+            attempt: 0,
+            epoch: 0,
+            lost_hosts: 0,
+            ran: Duration::ZERO,
+            has_snapshot: false,
+            waits: Vec::new(),
+            settled: Vec::new(),
+            ready_at: None,
+            schedule_deadline: None,
+            started_at: None,
+            finished_at: None,
+            output: None,
+            error: None,
+        }
+    }
+}
+
+/// The right to report the result of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The attempt that the step is part of.
+    pub attempt: u32,
+    /// Which of the task run's steps it is.
+    pub epoch: u64,
+}
+
+/// What can happen to a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEvent {
+    /// It was accepted.
+    Created,
+    /// A slot is free for a task that stands in the queue.
+    SlotGranted {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// A step ended.
+    StepEnded {
+        /// Which task.
+        task: TaskIndex,
+        /// Of which step.
+        lease: Lease,
+        /// How long it really ran.
+        ran: Duration,
+        /// How it ended.
+        result: StepResult,
+    },
+    /// Something that a task run waits for has come. Of a wait that is not open, it is ignored.
+    WaitSettled {
+        /// Which task.
+        task: TaskIndex,
+        /// Which of its waits.
+        wait: WaitId,
+        /// What came.
+        outcome: WaitOutcome,
+    },
+    /// The delay before the next attempt is over.
+    RetryDue {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// The schedule timeout is over.
+    ScheduleTimeout {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// The host that ran the step is gone.
+    HostLost {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// The run is to end.
+    Cancel {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepResult {
+    /// The task is done.
+    Completed {
+        /// What it returned.
+        output: Json,
+    },
+    /// The attempt failed.
+    Failed {
+        /// In which way.
+        reason: Reason,
+        /// What to say of it.
+        error: TaskError,
+        /// Whether another attempt may succeed.
+        retryable: bool,
+        /// A random number from 0 to 1 for the delay before the next attempt.
+        chance: f64,
+    },
+    /// The task waits; its snapshot is at hand.
+    Suspended {
+        /// New waits.
+        waits: Vec<Wait>,
+        /// Waits that it dropped.
+        dropped: Vec<WaitId>,
+    },
+}
+
+/// What is to be done once the new state is stored. All rows that an effect asks for are
+/// committed together with the state; steps are started and stopped afterwards.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// The task stands in the queue.
+    Enqueue {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// The task no longer stands in the queue.
+    Dequeue {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// A step is to run: from the start of the task, or from its snapshot.
+    Dispatch {
+        /// Which task.
+        task: TaskIndex,
+        /// Under which lease.
+        lease: Lease,
+        /// The settled waits to resume with; `None` starts an attempt.
+        resume: Option<Vec<Settled>>,
+        /// What is left of the execution timeout.
+        time_left: Duration,
+    },
+    /// The running step of the task is to be stopped; its result no longer matters.
+    Kill {
+        /// Which task.
+        task: TaskIndex,
+        /// The step that was running.
+        lease: Lease,
+    },
+    /// The task no longer runs; its slot is free.
+    Release {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// The wait is open and must be found when its time, event or run comes.
+    OpenWait {
+        /// Which task.
+        task: TaskIndex,
+        /// What it waits for.
+        wait: Wait,
+    },
+    /// The wait has settled or does not matter any more.
+    CloseWait {
+        /// Which task.
+        task: TaskIndex,
+        /// What it waited for.
+        wait: Wait,
+    },
+    /// `RunEvent::RetryDue` or `RunEvent::ScheduleTimeout` is due at that time.
+    SetTimer {
+        /// Which task.
+        task: TaskIndex,
+        /// Which of the two.
+        timer: TaskTimer,
+        /// When.
+        at: Timestamp,
+    },
+    /// The timer does not matter any more.
+    ClearTimer {
+        /// Which task.
+        task: TaskIndex,
+        /// Which of the two.
+        timer: TaskTimer,
+        /// When it was due.
+        at: Timestamp,
+    },
+    /// The snapshot that came with the step's result replaces the one before.
+    SaveSnapshot {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// The attempt is over and its snapshot with it.
+    DropSnapshot {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// What the step asked of the host takes effect.
+    ApplyRequests {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// An entry of the run's history.
+    Record(Transition),
+    /// The run has ended: tell those who wait for it.
+    Finished,
+}
+
+/// The timers of a task run besides those of its waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskTimer {
+    /// The delay before the next attempt.
+    Retry,
+    /// The schedule timeout.
+    ScheduleTimeout,
+}
+
+/// One transition of a run or of one of its tasks: an entry of its history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transition {
+    /// When it happened.
+    pub at: Timestamp,
+    /// Which task; `None` for the run itself.
+    pub task: Option<TaskIndex>,
+    /// The attempt of the task.
+    pub attempt: u32,
+    /// What it became.
+    pub status: Status,
+    /// Why, where there is something to say.
+    pub reason: Option<Reason>,
+}

@@ -1,0 +1,56 @@
+//! What a suspended task run waits for, and what settles it.
+
+use std::time::Duration;
+
+use crate::id::{EventId, RunId, WaitId};
+use crate::time::Timestamp;
+
+/// Most waits that one task run may have open.
+pub const OPEN_WAITS_MAX: usize = 10_000;
+
+/// One open wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// Chosen by the guest, unique among the open waits of its task run.
+    pub id: WaitId,
+    /// What settles it.
+    pub condition: WaitCondition,
+}
+
+/// What settles a wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitCondition {
+    /// This time has come.
+    Until(Timestamp),
+    /// An event matches.
+    Event {
+        /// A key, or a pattern with `*`.
+        key_pattern: String,
+        /// CEL expression that must be true as well.
+        filter: Option<String>,
+        /// The latest event that came at most this long before the wait counts as well.
+        look_back: Option<Duration>,
+    },
+    /// That run has ended.
+    Run(RunId),
+}
+
+/// A wait that has settled and that the guest has not been told of yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Which one.
+    pub id: WaitId,
+    /// What settled it.
+    pub outcome: WaitOutcome,
+}
+
+/// What settled a wait. Payloads stay where they are; this names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitOutcome {
+    /// Its time has come.
+    Elapsed,
+    /// This event matched.
+    Event(EventId),
+    /// This run has ended.
+    Run(RunId),
+}

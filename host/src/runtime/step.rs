@@ -1,0 +1,153 @@
+//! What the engine hands to the runtime to have a step run, and what it gets back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_core::id::{EventId, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName};
+use dormouse_core::id::{ModuleDigest, TaskName};
+use dormouse_core::run::{Reason, RunSpec, TaskError};
+use dormouse_core::time::Timestamp;
+use dormouse_core::wait::Wait;
+use dormouse_core::workflow::{Json, Metadata, Priority};
+
+use crate::store::rows::LogLevel;
+
+/// A step to run.
+#[derive(Debug)]
+pub(crate) struct StepRequest {
+    /// The run that it is part of.
+    pub(crate) run: Arc<RunSpec>,
+    pub(crate) task: TaskIndex,
+    pub(crate) task_name: TaskName,
+    pub(crate) attempt: u32,
+    /// What is left of the execution timeout; the step dies when it has really run this long.
+    pub(crate) time_left: Duration,
+    /// The whole execution timeout, for the message.
+    pub(crate) execution_timeout: Duration,
+    /// What the task declares; the host's own limit holds as well.
+    pub(crate) memory_bytes_max: Option<u64>,
+    pub(crate) entry: StepEntry,
+}
+
+/// Where a step begins.
+#[derive(Debug)]
+pub(crate) enum StepEntry {
+    /// At the start of the task.
+    Start { parents: Vec<(TaskName, Json)>, failure: Option<TaskError> },
+    /// Where the step before stopped.
+    Resume { snapshot: Vec<u8>, settled: Vec<SettledWait> },
+}
+
+/// A settled wait with what the guest gets to see of it.
+#[derive(Debug)]
+pub(crate) struct SettledWait {
+    pub(crate) id: WaitId,
+    pub(crate) outcome: SettledOutcome,
+}
+
+#[derive(Debug)]
+pub(crate) enum SettledOutcome {
+    Elapsed,
+    Event { id: EventId, key: String, payload: Json, metadata: Metadata, pushed_at: Timestamp },
+    RunCompleted { output: Json },
+    RunFailed { error: TaskError },
+    RunCancelled { reason: String },
+}
+
+/// How a step ended.
+#[derive(Debug)]
+pub(crate) struct StepEnd {
+    /// How long it really ran.
+    pub(crate) ran: Duration,
+    pub(crate) outcome: StepOutcome,
+    /// What it asked of the host, in order. Empty when it failed.
+    pub(crate) requests: Requests,
+}
+
+#[derive(Debug)]
+pub(crate) enum StepOutcome {
+    Completed { output: Json },
+    Failed { reason: Reason, error: TaskError, retryable: bool },
+    Suspended { waits: Vec<Wait>, dropped: Vec<WaitId>, snapshot: Vec<u8> },
+}
+
+/// What a step asked of the host, to take effect together with its result. Metadata is that of
+/// the request over that of the run.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    pub(crate) spawns: Vec<Spawn>,
+    pub(crate) events: Vec<Push>,
+    pub(crate) schedules: Vec<Schedule>,
+    pub(crate) chunks: Vec<String>,
+}
+
+/// A child run to start.
+#[derive(Debug)]
+pub(crate) struct Spawn {
+    pub(crate) id: RunId,
+    pub(crate) target: Target,
+    pub(crate) input: Json,
+    pub(crate) metadata: Metadata,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) detached: bool,
+    pub(crate) idempotency: Option<(String, Duration)>,
+}
+
+/// An event to push.
+#[derive(Debug)]
+pub(crate) struct Push {
+    pub(crate) id: EventId,
+    pub(crate) key: String,
+    pub(crate) payload: Json,
+    pub(crate) metadata: Metadata,
+    pub(crate) priority: Option<Priority>,
+}
+
+/// A run to schedule.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub(crate) id: ScheduledId,
+    pub(crate) workflow: WorkflowName,
+    pub(crate) trigger_at: Timestamp,
+    pub(crate) input: Json,
+    pub(crate) metadata: Metadata,
+    pub(crate) priority: Option<Priority>,
+}
+
+/// The version of a workflow that a run begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) workflow: WorkflowName,
+    pub(crate) version: Version,
+    pub(crate) module: ModuleDigest,
+}
+
+/// What a running step needs of the host besides its sandbox.
+pub(crate) trait StepHost: Send + Sync + 'static {
+    /// The current version of a workflow, once the input has passed its schema.
+    fn target(&self, workflow: &str, input: &Json) -> Result<Target, TargetError>;
+
+    /// The id of the run that holds this idempotency key, if there is one.
+    fn idempotent_run(&self, workflow: &WorkflowName, key: &str) -> Option<RunId>;
+
+    /// Takes log lines of the step, in order, as they come. They are kept whatever becomes of the
+    /// step, and this never waits.
+    fn log(&self, lines: Vec<GuestLine>);
+}
+
+/// Why a workflow cannot be started from inside a task.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TargetError {
+    #[error("no workflow is named `{name}`; deploy a module that declares it")]
+    UnknownWorkflow { name: String },
+    #[error("the input does not fit the schema of `{workflow}`: {problem}")]
+    InvalidInput { workflow: WorkflowName, problem: String },
+}
+
+/// A line that a guest logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GuestLine {
+    pub(crate) at: Timestamp,
+    pub(crate) level: LogLevel,
+    pub(crate) message: String,
+}

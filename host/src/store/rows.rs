@@ -1,0 +1,205 @@
+//! The rows that go in and out of the store, as the rest of the host sees them. How they are
+//! written down is in `records.rs` and `FORMAT.md`.
+
+use dormouse_core::id::{
+    CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
+};
+use dormouse_core::run::{Run, RunSpec, Status, TaskTimer, Transition};
+use dormouse_core::time::Timestamp;
+use dormouse_core::workflow::{CronSpec, Json, Metadata, Priority, Workflow};
+
+/// An uploaded module. Its bytes are a row of their own.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ModuleRow {
+    pub(crate) digest: ModuleDigest,
+    /// Of the component as it was uploaded.
+    pub(crate) size_bytes: u64,
+    pub(crate) uploaded_at: Timestamp,
+    /// The workflows that it declares and the version that each of them became.
+    pub(crate) workflows: Vec<(WorkflowName, Version)>,
+    /// Names of the interfaces that it imports.
+    pub(crate) imports: Vec<String>,
+    /// What the upload had to say.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A workflow by its name, whatever its versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WorkflowRow {
+    pub(crate) name: WorkflowName,
+    /// What new runs take. `None` once the workflow is deleted.
+    pub(crate) current: Option<Version>,
+    /// The highest version number given so far.
+    pub(crate) latest: Version,
+    pub(crate) paused: bool,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+/// What one module says of one workflow.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct VersionRow {
+    pub(crate) version: Version,
+    pub(crate) module: ModuleDigest,
+    pub(crate) created_at: Timestamp,
+    pub(crate) definition: Workflow,
+}
+
+/// A run: what it is and how far it has come.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RunRow {
+    pub(crate) spec: RunSpec,
+    pub(crate) run: Run,
+}
+
+/// What the index of runs by workflow and status holds for a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RunIndexKey {
+    pub(crate) workflow: WorkflowName,
+    pub(crate) status: Status,
+    pub(crate) id: RunId,
+}
+
+/// Something that is due at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Timer {
+    /// A wait of a task run settles.
+    Wait { run: RunId, task: TaskIndex, wait: WaitId },
+    /// A timer of a task run rings.
+    Task { run: RunId, task: TaskIndex, timer: TaskTimer },
+    /// A cron fires.
+    Cron(CronId),
+    /// A scheduled run fires.
+    Scheduled(ScheduledId),
+}
+
+/// An open wait of a task run for events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EventWaitRow {
+    pub(crate) key_pattern: String,
+    pub(crate) run: RunId,
+    pub(crate) task: TaskIndex,
+    pub(crate) wait: WaitId,
+    pub(crate) filter: Option<String>,
+}
+
+/// An open wait of a task run for the end of another run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RunWaitRow {
+    /// The run whose end is waited for.
+    pub(crate) awaited: RunId,
+    pub(crate) run: RunId,
+    pub(crate) task: TaskIndex,
+    pub(crate) wait: WaitId,
+}
+
+/// One entry of a run's journal: its history, its log and its stream share one sequence, so that
+/// a client can follow all three from any point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum JournalEntry {
+    Transition(Transition),
+    Log(LogLine),
+    /// Published by the guest.
+    Chunk {
+        at: Timestamp,
+        task: TaskIndex,
+        text: String,
+    },
+}
+
+/// A line of a run's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogLine {
+    pub(crate) at: Timestamp,
+    pub(crate) task: TaskIndex,
+    pub(crate) attempt: u32,
+    pub(crate) level: LogLevel,
+    /// Whether the step that wrote it had run before on a host that did not survive it.
+    pub(crate) repeated: bool,
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// A cron, declared or made over the API.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CronRow {
+    pub(crate) id: CronId,
+    pub(crate) workflow: WorkflowName,
+    pub(crate) name: CronName,
+    /// Whether a module declares it; otherwise it was made over the API.
+    pub(crate) declared: bool,
+    pub(crate) spec: CronSpec,
+    pub(crate) enabled: bool,
+    /// The next nominal time, which its timer is set to. `None` while it is disabled or when its
+    /// workflow has no current version.
+    pub(crate) next_run_at: Option<Timestamp>,
+    pub(crate) last_run_at: Option<Timestamp>,
+    pub(crate) last_run: Option<RunId>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+/// One run at a set time.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ScheduledRow {
+    pub(crate) id: ScheduledId,
+    pub(crate) workflow: WorkflowName,
+    pub(crate) trigger_at: Timestamp,
+    pub(crate) status: ScheduledStatus,
+    /// The run that it became.
+    pub(crate) run: Option<RunId>,
+    /// The run whose task made it; otherwise it was made over the API.
+    pub(crate) made_by: Option<RunId>,
+    pub(crate) input: Json,
+    pub(crate) metadata: Metadata,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ScheduledStatus {
+    Pending,
+    Fired,
+    Cancelled,
+}
+
+/// An event and what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EventRow {
+    pub(crate) id: EventId,
+    pub(crate) key: String,
+    pub(crate) payload: Json,
+    pub(crate) metadata: Metadata,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) pushed_at: Timestamp,
+    /// The runs that it started.
+    pub(crate) runs: Vec<(RunId, WorkflowName)>,
+    /// How many waits it settled.
+    pub(crate) settled_waits: u32,
+}
+
+/// What an idempotency key stands for, and until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IdempotencyRow {
+    /// A run or an event: the 16 bytes of its id.
+    pub(crate) id: [u8; 16],
+    pub(crate) expires_at: Timestamp,
+}
+
+/// In what an idempotency key is unique.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdempotencyScope<'a> {
+    /// Calls and spawns of one workflow.
+    Runs(&'a WorkflowName),
+    /// All events.
+    Events,
+}
