@@ -5,6 +5,7 @@
 pub mod id;
 pub mod retry;
 pub mod run;
+pub mod step;
 pub mod time;
 pub mod wait;
 pub mod workflow;

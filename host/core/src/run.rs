@@ -281,8 +281,12 @@ pub struct TaskRun {
     pub waits: Vec<Wait>,
     /// Waits that have settled and that the guest has not been told of.
     pub settled: Vec<Settled>,
-    /// While it stands in the queue or waits for its next attempt: the time from which it may run.
-    pub ready_at: Option<Timestamp>,
+    /// How many of `settled`, from the front, the running step was given.
+    pub delivered: usize,
+    /// Since when it stands in the queue, while it does.
+    pub queued_at: Option<Timestamp>,
+    /// When the delay before its next attempt is over, while it lasts.
+    pub retry_at: Option<Timestamp>,
     /// When its first attempt fails for want of a slot.
     pub schedule_deadline: Option<Timestamp>,
     /// When its first step began.
@@ -307,7 +311,9 @@ impl Default for TaskRun {
             has_snapshot: false,
             waits: Vec::new(),
             settled: Vec::new(),
-            ready_at: None,
+            delivered: 0,
+            queued_at: None,
+            retry_at: None,
             schedule_deadline: None,
             started_at: None,
             finished_at: None,
@@ -356,12 +362,12 @@ pub enum RunEvent {
         /// What came.
         outcome: WaitOutcome,
     },
-    /// The delay before the next attempt is over.
+    /// The delay before the next attempt is over. Of a task that is in none, it is ignored.
     RetryDue {
         /// Which task.
         task: TaskIndex,
     },
-    /// The schedule timeout is over.
+    /// The schedule timeout is over. Of a task that has begun, it is ignored.
     ScheduleTimeout {
         /// Which task.
         task: TaskIndex,
@@ -505,17 +511,19 @@ pub enum TaskTimer {
     ScheduleTimeout,
 }
 
-/// One transition of a run or of one of its tasks: an entry of its history.
+/// One transition of a task run, and of its run with it: an entry of the run's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
     /// When it happened.
     pub at: Timestamp,
-    /// Which task; `None` for the run itself.
-    pub task: Option<TaskIndex>,
-    /// The attempt of the task.
+    /// Which task.
+    pub task: TaskIndex,
+    /// The attempt of the task; 0 when it never began.
     pub attempt: u32,
-    /// What it became.
+    /// What the task run became.
     pub status: Status,
     /// Why, where there is something to say.
     pub reason: Option<Reason>,
+    /// What the run is since then.
+    pub run: Status,
 }
