@@ -164,11 +164,13 @@ pub enum Reason {
     ParentTask,
     /// The workflow was deleted before the run could begin.
     WorkflowDeleted,
+    /// The input of a trigger does not fit the schema of the workflow.
+    InvalidInput,
 }
 
 impl Reason {
     /// All of them, in the order of their codes in the store.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Error,
         Self::Trap,
         Self::ExecutionTimeout,
@@ -184,6 +186,7 @@ impl Reason {
         Self::Concurrency,
         Self::ParentTask,
         Self::WorkflowDeleted,
+        Self::InvalidInput,
     ];
 
     /// The stable word for it in JSON, logs and the command line.
@@ -205,6 +208,7 @@ impl Reason {
             Self::Concurrency => "concurrency",
             Self::ParentTask => "parent_task",
             Self::WorkflowDeleted => "workflow_deleted",
+            Self::InvalidInput => "invalid_input",
         }
     }
 }
@@ -376,6 +380,13 @@ pub enum RunEvent {
     HostLost {
         /// Which task.
         task: TaskIndex,
+    },
+    /// It cannot run at all, whatever its tasks.
+    Rejected {
+        /// Why.
+        reason: Reason,
+        /// What to say of it.
+        error: TaskError,
     },
     /// The run is to end.
     Cancel {

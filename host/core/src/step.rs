@@ -59,6 +59,7 @@ pub fn step(
         RunEvent::RetryDue { task } => stepper.retry_due(task)?,
         RunEvent::ScheduleTimeout { task } => stepper.schedule_timeout(task)?,
         RunEvent::HostLost { task } => stepper.host_lost(task)?,
+        RunEvent::Rejected { reason, error } => stepper.rejected(reason, &error),
         RunEvent::Cancel { reason } => stepper.cancel(reason),
     }
     Ok(stepper.effects)
@@ -194,13 +195,19 @@ impl Stepper<'_> {
         Ok(())
     }
 
+    fn rejected(&mut self, reason: Reason, error: &TaskError) {
+        for index in self.unfinished() {
+            self.stop_step(index);
+            // An earlier one may have taken it along.
+            if !self.run.tasks[usize::from(index.0)].status.is_final() {
+                self.give_up(index, reason, error.clone());
+            }
+        }
+    }
+
     fn cancel(&mut self, reason: Reason) {
         for index in self.unfinished() {
-            let task = &self.run.tasks[usize::from(index.0)];
-            if task.status == Status::Running {
-                let lease = task.lease();
-                self.effects.extend([Effect::Kill { task: index, lease }, Effect::Release { task: index }]);
-            }
+            self.stop_step(index);
             self.end_attempt(index);
             self.end(index, Status::Cancelled, Some(reason));
         }
@@ -337,6 +344,14 @@ impl Stepper<'_> {
         self.end_attempt(index);
         self.run.tasks[usize::from(index.0)].error = Some(error);
         self.end(index, Status::Failed, Some(reason));
+    }
+
+    fn stop_step(&mut self, index: TaskIndex) {
+        let task = &self.run.tasks[usize::from(index.0)];
+        if task.status == Status::Running {
+            let lease = task.lease();
+            self.effects.extend([Effect::Kill { task: index, lease }, Effect::Release { task: index }]);
+        }
     }
 
     /// Takes back all that the current attempt has pending.
