@@ -1,0 +1,124 @@
+//! An expression in a time zone: the instants at which a cron fires.
+//!
+//! Where the clocks change, it depends on the hours of the expression:
+//!
+//! - Hours given as values (`30 2 * * *`, `15 1,2 * * *`) are appointments: one that the clocks
+//!   skip is kept right after the gap, one that comes twice is kept the first time.
+//! - Hours with a wildcard, a range or a step (`0 * * * *`, `0 9-17 * * *`) follow the time that
+//!   really passes: every instant counts whose local time matches, be it the second time, and
+//!   what the clocks skip did not happen.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SubsecRound, Utc};
+use chrono_tz::Tz;
+
+use super::expression::{Expression, InvalidExpression};
+use super::local::{Instants, instants, local_of, repeated_from};
+use super::zone::{self, UnknownZone};
+use crate::time::Timestamp;
+
+/// When a cron fires.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    expression: Expression,
+    zone: Tz,
+}
+
+impl Schedule {
+    /// Reads an expression (five fields, six with seconds first, or a name such as `@hourly`) and
+    /// the IANA name of a time zone.
+    ///
+    /// # Errors
+    ///
+    /// [`CronError`] says which part is wrong and how to mend it.
+    pub fn parse(expression: &str, timezone: &str) -> Result<Self, CronError> {
+        let schedule = Self { expression: Expression::parse(expression)?, zone: zone::parse(timezone)? };
+        // The calendar repeats itself every 400 years, so any start will do.
+        let start = NaiveDate::default().and_time(NaiveTime::MIN);
+        match schedule.expression.next_from(start) {
+            Some(_) => Ok(schedule),
+            None => Err(CronError::NeverFires { expression: expression.to_owned() }),
+        }
+    }
+
+    /// The first time after the given one at which it fires. `None` when there is none before the
+    /// year 5000.
+    #[must_use]
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        let after = after.to_chrono().trunc_subsecs(0);
+        let next = if self.expression.steps_through_hours() {
+            self.next_elapsed(after)
+        } else {
+            self.next_appointment(after)
+        };
+        next.map(Timestamp::from_chrono)
+    }
+
+    /// The first time at which it fires, from the given one on.
+    #[must_use]
+    pub(super) fn next_from(&self, from: Timestamp) -> Option<Timestamp> {
+        self.next_after(Timestamp::from_millis(from.as_millis().saturating_sub(1)))
+    }
+
+    /// What the expression says, in words: `At 02:30`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.expression.describe()
+    }
+
+    fn next_appointment(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut local = self.expression.next_after(local_of(self.zone, after))?;
+        loop {
+            let (at, resume) = match instants(self.zone, local)? {
+                Instants::One(at) | Instants::Two(at, _) => (at, self.expression.next_after(local)),
+                // All that the clocks skip is one firing, also when they go on at a match.
+                Instants::Gap(end, local) => (end, self.expression.next_from(local)),
+            };
+            if at > after {
+                return Some(at);
+            }
+            local = resume?;
+        }
+    }
+
+    fn next_elapsed(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let onwards = self.next_match(after, self.expression.next_after(local_of(self.zone, after)));
+        // The local clock goes back before it goes on: what comes again may come earlier.
+        let again = repeated_from(self.zone, after)
+            .and_then(|local| self.next_match(after, self.expression.next_from(local)));
+        onwards.into_iter().chain(again).min()
+    }
+
+    /// The first instant after the given one whose local time is a match, from a match on.
+    fn next_match(&self, after: DateTime<Utc>, mut matching: Option<NaiveDateTime>) -> Option<DateTime<Utc>> {
+        loop {
+            let local = matching?;
+            matching = match instants(self.zone, local)? {
+                Instants::One(at) | Instants::Two(at, _) if at > after => return Some(at),
+                Instants::Two(_, at) if at > after => return Some(at),
+                Instants::One(_) | Instants::Two(..) => self.expression.next_after(local),
+                Instants::Gap(_, local) => self.expression.next_from(local),
+            }
+        }
+    }
+}
+
+/// Why there is no such schedule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CronError {
+    /// The expression is not valid.
+    #[error(transparent)]
+    InvalidExpression(#[from] InvalidExpression),
+    /// The time zone is not known.
+    #[error(transparent)]
+    UnknownZone(#[from] UnknownZone),
+    /// The expression is valid, but names no day that there is.
+    #[error("`{expression}` never fires: no such day exists; look at the day of month and the month")]
+    NeverFires {
+        /// The expression.
+        expression: String,
+    },
+}
+
+#[cfg(test)]
+mod tests;
