@@ -9,5 +9,6 @@ pub mod retry;
 pub mod run;
 pub mod step;
 pub mod time;
+pub mod validate;
 pub mod wait;
 pub mod workflow;

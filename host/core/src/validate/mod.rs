@@ -1,0 +1,54 @@
+//! What makes a definition valid: the ranges of `wit/types.wit`, and that its parts fit together
+//! (`tasks.rs`). What types rule out, such as a malformed name, never gets here; CEL expressions
+//! and JSON schemas are for those who evaluate them to check.
+
+mod problems;
+mod tasks;
+mod workflow;
+
+pub use problems::{Problem, ProblemCode};
+pub use workflow::{validate_cron, validate_metadata, validate_module};
+
+use std::time::Duration;
+
+/// Most workflows of a module, tasks of a workflow, crons and event subscriptions of each.
+pub const ITEMS_MAX: usize = 64;
+
+/// Most limits of one kind on one workflow or task.
+pub const LIMITS_MAX: usize = 4;
+
+/// Most conditions of one kind on one task.
+pub const CONDITIONS_MAX: usize = 16;
+
+/// Longest description, in bytes.
+pub const DESCRIPTION_BYTES_MAX: usize = 16 << 10;
+
+/// Longest JSON text, in bytes.
+pub const JSON_BYTES_MAX: usize = 1 << 20;
+
+/// Longest CEL expression, in bytes: parsing takes time and stack in proportion to it.
+pub const CEL_BYTES_MAX: usize = 4 << 10;
+
+/// Longest name of a rate limit, in bytes.
+pub const RATE_LIMIT_NAME_BYTES_MAX: usize = 256;
+
+/// Most pairs of metadata.
+pub const METADATA_PAIRS_MAX: usize = 64;
+
+/// Longest name in metadata, in bytes.
+pub const METADATA_NAME_BYTES_MAX: usize = 128;
+
+/// Longest value in metadata, in bytes.
+pub const METADATA_VALUE_BYTES_MAX: usize = 1 << 10;
+
+/// Longest duration: a hundred years.
+pub const DURATION_MAX: Duration = Duration::from_millis(3_155_760_000_000);
+
+/// Longest execution timeout: a day.
+pub const EXECUTION_TIMEOUT_MAX: Duration = Duration::from_hours(24);
+
+/// Most attempts after the first.
+pub const RETRIES_MAX: u32 = 1000;
+
+#[cfg(test)]
+mod tests;
