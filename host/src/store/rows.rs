@@ -4,7 +4,7 @@
 use dormouse_core::id::{
     CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
 };
-use dormouse_core::run::{Run, RunSpec, Status, TaskTimer, Transition};
+use dormouse_core::run::{Run, RunSpec, TaskTimer, Transition};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::{CronSpec, Json, Metadata, Priority, Workflow};
 
@@ -50,14 +50,6 @@ pub(crate) struct VersionRow {
 pub(crate) struct RunRow {
     pub(crate) spec: RunSpec,
     pub(crate) run: Run,
-}
-
-/// What the index of runs by workflow and status holds for a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RunIndexKey {
-    pub(crate) workflow: WorkflowName,
-    pub(crate) status: Status,
-    pub(crate) id: RunId,
 }
 
 /// Something that is due at a time.
