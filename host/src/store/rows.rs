@@ -135,6 +135,8 @@ pub(crate) struct CronRow {
     pub(crate) next_run_at: Option<Timestamp>,
     pub(crate) last_run_at: Option<Timestamp>,
     pub(crate) last_run: Option<RunId>,
+    /// Nominal times that wait for the run before them to end, oldest first (`Overlap::Queue`).
+    pub(crate) held: Vec<Timestamp>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
 }

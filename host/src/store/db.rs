@@ -1,0 +1,135 @@
+//! The database file: opening it, one writer, many readers.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::ops::Bound::Unbounded;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dormouse_core::time::Timestamp;
+use redb::backends::FileBackend;
+use redb::{
+    BackendError, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError,
+};
+
+use super::error::{OpenError, StoreError};
+use super::migrate;
+use super::reader::Reader;
+use super::tx::Tx;
+
+/// All that the host knows, in one file. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Store(Arc<Database>);
+
+impl Store {
+    /// Opens the store at a path, or creates it. Up to `cache_bytes` of it stay in memory.
+    ///
+    /// # Errors
+    ///
+    /// When another process has it open, when a newer program wrote it, or when it cannot be read.
+    pub(crate) fn open(path: &Path, cache_bytes: usize, now: Timestamp) -> Result<Self, OpenError> {
+        let at = Place(path);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let backend = FileBackend::new(file.map_err(|e| at.io(e))?).map_err(|e| at.database(e))?;
+        Self::with_backend(backend, path, cache_bytes, now)
+    }
+
+    /// The same for whatever holds the bytes; the path is for messages.
+    pub(crate) fn with_backend(
+        backend: impl StorageBackend,
+        path: &Path,
+        cache_bytes: usize,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        let at = Place(path);
+        discard_unfinished(&backend).map_err(|e| at.io(e))?;
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache_bytes);
+        let database = builder.create_with_backend(backend).map_err(|e| at.database(e))?;
+        migrate::bring_up_to_date(&database, path, now)?;
+        Ok(Self(Arc::new(database)))
+    }
+
+    /// Applies a batch of changes: all of them, durably, or none when `f` fails. `f` sees what it
+    /// has written. Waits for its turn when another transaction is running.
+    ///
+    /// # Errors
+    ///
+    /// Those of `f`, and those of the database. When the commit itself fails it is open whether
+    /// the batch was applied: the host has to stop and look again.
+    pub(crate) fn transact<T, E: From<StoreError>>(
+        &self,
+        f: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut txn = self.0.begin_write().map_err(StoreError::from)?;
+        txn.set_durability(Durability::Immediate).map_err(StoreError::from)?;
+        // After a kill the file opens in a millisecond instead of being walked through.
+        txn.set_quick_repair(true);
+        let mut tx = Tx::new(&txn);
+        let value = f(&mut tx)?;
+        if tx.finish()? {
+            txn.commit().map_err(StoreError::from)?;
+        }
+        Ok(value)
+    }
+
+    /// The state of the last commit. It stays as it is while others write; drop it soon, because
+    /// the file cannot reuse what it still shows.
+    pub(crate) fn reader(&self) -> Result<Reader, StoreError> {
+        Ok(Reader::new(self.0.begin_read()?))
+    }
+}
+
+/// The first bytes of a database. They are written last when it is created.
+const MAGIC_BYTES: usize = 9;
+
+/// Empties a file whose creation was cut short, so that it can be created again. The database
+/// itself takes such a file for somebody else's.
+fn discard_unfinished(backend: &impl StorageBackend) -> io::Result<()> {
+    let locked = match backend.try_lock_range(Unbounded, Unbounded) {
+        Ok(true) => true,
+        // Somebody has it open, which opening it will say.
+        Ok(false) => return Ok(()),
+        Err(BackendError::Unsupported) => false,
+        Err(error) => return Err(error.into()),
+    };
+    let mut magic = [0; MAGIC_BYTES];
+    let length = backend.len()?;
+    let present = usize::try_from(length).unwrap_or(MAGIC_BYTES).min(MAGIC_BYTES);
+    backend.read(0, &mut magic[..present])?;
+    if length > 0 && magic == [0; MAGIC_BYTES] {
+        backend.set_len(0)?;
+        backend.sync_data()?;
+    }
+    if locked {
+        backend.unlock_range(Unbounded, Unbounded)?;
+    }
+    Ok(())
+}
+
+/// Puts the path into errors.
+struct Place<'a>(&'a Path);
+
+impl Place<'_> {
+    fn path(&self) -> PathBuf {
+        self.0.to_owned()
+    }
+
+    fn io(&self, source: io::Error) -> OpenError {
+        OpenError::Io { path: self.path(), source }
+    }
+
+    fn database(&self, error: DatabaseError) -> OpenError {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+                OpenError::Locked { path: self.path() }
+            }
+            DatabaseError::Storage(StorageError::Io(source))
+                if source.kind() != io::ErrorKind::InvalidData =>
+            {
+                self.io(source)
+            }
+            other => OpenError::Corrupt { path: self.path(), problem: other.to_string() },
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The format of the whole store: creating it, recognising it, bringing an older one up to date.
+//! `FORMAT.md` has the history.
+
+use std::path::Path;
+
+use dormouse_core::time::Timestamp;
+use redb::{Database, Durability, ReadableDatabase, TableError, WriteTransaction};
+
+use super::error::{OpenError, StoreError};
+use super::keys;
+use super::tables;
+
+/// The format that this program writes.
+pub(super) const FORMAT: u32 = 1;
+
+/// Step `i` turns format `i + 1` into format `i + 2`.
+const STEPS: [fn(&WriteTransaction) -> Result<(), StoreError>; FORMAT as usize - 1] = [];
+
+/// Row of `meta`: the format as four bytes, big endian. Every format that will ever be keeps it.
+pub(super) const FORMAT_KEY: &str = "format";
+
+/// Row of `meta`: when the store was made, as eight bytes, big endian.
+const CREATED_AT_KEY: &str = "created-at";
+
+/// Leaves the database in the current format, whatever older one or nothing it was in.
+pub(super) fn bring_up_to_date(database: &Database, path: &Path, now: Timestamp) -> Result<(), OpenError> {
+    match stored_format(database, path)? {
+        Some(FORMAT) => Ok(()),
+        Some(newer) if newer > FORMAT => Err(OpenError::Newer { found: newer, known: FORMAT }),
+        Some(older) => Ok(migrate(database, older)?),
+        None => Ok(create(database, now)?),
+    }
+}
+
+/// The format of the store; `None` of one that was not created to the end.
+fn stored_format(database: &Database, path: &Path) -> Result<Option<u32>, OpenError> {
+    let corrupt = |problem: &str| OpenError::Corrupt { path: path.to_owned(), problem: problem.to_owned() };
+    let txn = database.begin_read().map_err(StoreError::from)?;
+    let meta = match txn.open_table(tables::ALL[tables::META.slot]) {
+        Ok(meta) => meta,
+        Err(TableError::TableDoesNotExist(_)) => {
+            return match txn.list_tables().map_err(StoreError::from)?.next() {
+                None => Ok(None),
+                Some(_) => Err(corrupt("it is a database of another program")),
+            };
+        }
+        Err(error) => return Err(StoreError::from(error).into()),
+    };
+    let row = meta.get(keys::encode(FORMAT_KEY).as_slice()).map_err(StoreError::from)?;
+    let format = row.and_then(|row| row.value().try_into().ok()).map(u32::from_be_bytes);
+    match format {
+        None | Some(0) => Err(corrupt("it does not say which format it has")),
+        known => Ok(known),
+    }
+}
+
+fn create(database: &Database, now: Timestamp) -> Result<(), StoreError> {
+    in_one_transaction(database, |txn| {
+        let mut meta = txn.open_table(tables::ALL[tables::META.slot])?;
+        let created_at = now.as_millis().to_be_bytes();
+        meta.insert(keys::encode(CREATED_AT_KEY).as_slice(), created_at.as_slice())?;
+        Ok(())
+    })
+}
+
+fn migrate(database: &Database, from: u32) -> Result<(), StoreError> {
+    let done = usize::try_from(from - 1).unwrap_or(STEPS.len());
+    in_one_transaction(database, |txn| STEPS[done..].iter().try_for_each(|step| step(txn)))
+}
+
+/// Runs a change of format and notes the new one with it, so that a crash leaves either.
+fn in_one_transaction(
+    database: &Database,
+    change: impl FnOnce(&WriteTransaction) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut txn = database.begin_write()?;
+    txn.set_durability(Durability::Immediate)?;
+    txn.set_quick_repair(true);
+    change(&txn)?;
+    // Readers rely on every table being there.
+    for table in tables::ALL {
+        txn.open_table(*table)?;
+    }
+    txn.open_table(tables::ALL[tables::META.slot])?
+        .insert(keys::encode(FORMAT_KEY).as_slice(), FORMAT.to_be_bytes().as_slice())?;
+    Ok(txn.commit()?)
+}

@@ -1,0 +1,318 @@
+//! Everything that can be asked of the store, the same of a transaction and of a reader.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use dormouse_core::id::{
+    CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WorkflowName,
+};
+use dormouse_core::run::{Run, RunSpec, Status};
+use dormouse_core::time::Timestamp;
+
+use super::error::StoreError;
+use super::keys::{self, SCHEDULED_STATUSES};
+use super::records::Counts;
+use super::rows::{
+    CronRow, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry, ModuleRow, RunRow,
+    RunWaitRow, ScheduledRow, ScheduledStatus, Timer, VersionRow, WorkflowRow,
+};
+use super::source::{Access, Source, Span, visit_merged};
+use super::tables;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Questions to the store. Every one can fail with [`StoreError`] when the disk does or when a row
+/// cannot be read. A `visit_` method calls its closure for each answer until it breaks off.
+pub(crate) trait Read: Source + Sized {
+    fn module(&self, digest: ModuleDigest) -> Result<Option<ModuleRow>> {
+        self.get(tables::MODULES, digest)
+    }
+
+    /// The component as it was uploaded.
+    fn module_bytes(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>> {
+        self.get(tables::MODULE_BYTES, digest)
+    }
+
+    /// All modules, the latest upload first.
+    fn modules(&self) -> Result<Vec<ModuleRow>> {
+        let mut modules = rows(self.scan(tables::MODULES, Span::all())?)?;
+        modules.sort_by_key(|module| Reverse((module.uploaded_at, module.digest)));
+        Ok(modules)
+    }
+
+    fn workflow(&self, name: &WorkflowName) -> Result<Option<WorkflowRow>> {
+        self.get(tables::WORKFLOWS, name)
+    }
+
+    /// All workflows in the order of their names.
+    fn workflows(&self) -> Result<Vec<WorkflowRow>> {
+        rows(self.scan(tables::WORKFLOWS, Span::all())?)
+    }
+
+    fn version(&self, workflow: &WorkflowName, version: Version) -> Result<Option<VersionRow>> {
+        self.get(tables::VERSIONS, (workflow, version))
+    }
+
+    /// The versions of a workflow, the oldest first.
+    fn versions(&self, workflow: &WorkflowName) -> Result<Vec<VersionRow>> {
+        rows(self.scan(tables::VERSIONS, Span::under(workflow))?)
+    }
+
+    fn run(&self, id: RunId) -> Result<Option<RunRow>> {
+        let Some(spec) = self.run_spec(id)? else { return Ok(None) };
+        let missing = StoreError::Contradiction { run: id, problem: "it has no state" };
+        let run = self.run_state(id)?.ok_or(missing)?;
+        Ok(Some(RunRow { spec, run }))
+    }
+
+    fn run_spec(&self, id: RunId) -> Result<Option<RunSpec>> {
+        self.get(tables::RUN_SPECS, id)
+    }
+
+    fn run_state(&self, id: RunId) -> Result<Option<Run>> {
+        self.get(tables::RUN_STATES, id)
+    }
+
+    /// The ids of runs, newest first: of one workflow or of all, in one status or in any, and
+    /// older than `before`.
+    fn visit_run_ids(
+        &self,
+        workflow: Option<&WorkflowName>,
+        status: Option<Status>,
+        before: Option<RunId>,
+        mut visit: impl FnMut(RunId) -> ControlFlow<()>,
+    ) -> Result<()> {
+        if workflow.is_none() && status.is_none() {
+            for id in self.scan_keys(tables::RUN_SPECS, Span::all().before(before))?.rev() {
+                if visit(id?).is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let workflows = match workflow {
+            Some(workflow) => vec![workflow.clone()],
+            None => self.counts_by_workflow()?.into_keys().collect(),
+        };
+        let statuses = status.map_or(Status::ALL.to_vec(), |status| vec![status]);
+        let mut sources = Vec::with_capacity(workflows.len() * statuses.len());
+        for workflow in &workflows {
+            for status in &statuses {
+                let span = Span::under((workflow, *status)).before(before.map(|id| (workflow, *status, id)));
+                let newest_first = self.scan_keys(tables::RUNS_BY_STATUS, span)?.rev();
+                sources.push(newest_first.map(|entry| entry.map(|(_, _, id)| id)));
+            }
+        }
+        visit_merged(sources, |id| Ok(visit(id)))
+    }
+
+    /// The runs that a run spawned, oldest first, made later than `after`.
+    fn visit_children(
+        &self,
+        parent: RunId,
+        after: Option<RunId>,
+        mut visit: impl FnMut(RunId) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let span = Span::under(parent).after(after.map(|child| (parent, child)));
+        for entry in self.scan_keys(tables::RUN_CHILDREN, span)? {
+            if visit(entry?.1).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many runs a workflow has of each status, in the order of [`Status::ALL`].
+    fn run_counts(&self, workflow: &WorkflowName) -> Result<[u64; Counts::LEN]> {
+        let mut counts = self.get(tables::RUN_COUNTS, workflow)?.unwrap_or_default();
+        if let Some(change) = self.uncommitted_counts().and_then(|changes| changes.get(workflow)) {
+            counts.apply(workflow, change)?;
+        }
+        Ok(counts.0)
+    }
+
+    /// The same of every workflow that has had runs.
+    fn counts_by_workflow(&self) -> Result<BTreeMap<WorkflowName, [u64; Counts::LEN]>> {
+        let mut all: BTreeMap<_, _> = self.scan(tables::RUN_COUNTS, Span::all())?.collect::<Result<_>>()?;
+        for (workflow, change) in self.uncommitted_counts().into_iter().flatten() {
+            all.entry(workflow.clone()).or_insert_with(Counts::default).apply(workflow, change)?;
+        }
+        Ok(all.into_iter().map(|(workflow, counts)| (workflow, counts.0)).collect())
+    }
+
+    /// How many runs there are of each status, in the order of [`Status::ALL`].
+    fn total_counts(&self) -> Result<[u64; Counts::LEN]> {
+        let mut total = [0; Counts::LEN];
+        for counts in self.counts_by_workflow()?.into_values() {
+            total.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        Ok(total)
+    }
+
+    /// The tasks that were queued or running, oldest run first: what a host takes up again.
+    fn active_tasks(&self) -> Result<Vec<(RunId, TaskIndex)>> {
+        self.scan_keys(tables::ACTIVE_TASKS, Span::all())?.collect()
+    }
+
+    fn snapshot(&self, run: RunId, task: TaskIndex) -> Result<Option<Vec<u8>>> {
+        self.get(tables::SNAPSHOTS, (run, task))
+    }
+
+    /// What is due first of all.
+    fn next_timer(&self) -> Result<Option<(Timestamp, Timer)>> {
+        self.scan_keys(tables::TIMERS, Span::all())?.next().transpose()
+    }
+
+    /// Up to `limit` timers that are due at `now` or before, in the order in which they are due.
+    fn due_timers(&self, now: Timestamp, limit: usize) -> Result<Vec<(Timestamp, Timer)>> {
+        let is_due = |entry: &Result<(Timestamp, Timer)>| entry.as_ref().map_or(true, |(at, _)| *at <= now);
+        self.scan_keys(tables::TIMERS, Span::all())?.take_while(is_due).take(limit).collect()
+    }
+
+    /// The open waits whose key or pattern is this very text, oldest run first.
+    fn event_waits(&self, key_pattern: &str) -> Result<Vec<EventWaitRow>> {
+        rows(self.scan(tables::event_waits(key_pattern), Span::under(key_pattern))?)
+    }
+
+    /// The distinct patterns with `*` that anybody waits for.
+    fn event_wait_patterns(&self) -> Result<Vec<String>> {
+        let mut patterns = Vec::new();
+        let mut span = Some(Span::all());
+        // One seek a pattern, however many wait for it.
+        while let Some(rest) = span.take() {
+            if let Some(first) = self.scan_keys(tables::EVENT_PATTERN_WAITS, rest)?.next() {
+                let (pattern, ..) = first?;
+                span = Span::past(&pattern);
+                patterns.push(pattern);
+            }
+        }
+        Ok(patterns)
+    }
+
+    /// Who waits for the end of a run.
+    fn run_waits(&self, awaited: RunId) -> Result<Vec<RunWaitRow>> {
+        let entries = self.scan_keys(tables::RUN_WAITS, Span::under(awaited))?;
+        entries
+            .map(|entry| entry.map(|(awaited, run, task, wait)| RunWaitRow { awaited, run, task, wait }))
+            .collect()
+    }
+
+    /// Up to `limit` entries of a run's journal, oldest first, beginning with sequence number
+    /// `from`; the first entry of a run has number 0.
+    fn journal(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<(u64, JournalEntry)>> {
+        let entries = self.scan(tables::JOURNAL, Span::under(run).from((run, from)))?;
+        entries.take(limit).map(|entry| entry.map(|((_, sequence), row)| (sequence, row))).collect()
+    }
+
+    /// The sequence number that the next entry of a run's journal will have.
+    fn journal_len(&self, run: RunId) -> Result<u64> {
+        let last = self.scan_keys(tables::JOURNAL, Span::under(run))?.next_back().transpose()?;
+        Ok(last.map_or(0, |(_, sequence)| sequence.saturating_add(1)))
+    }
+
+    fn cron(&self, id: CronId) -> Result<Option<CronRow>> {
+        self.get(tables::CRONS, id)
+    }
+
+    fn cron_by_name(&self, workflow: &WorkflowName, name: &CronName) -> Result<Option<CronRow>> {
+        match self.get(tables::CRON_NAMES, (workflow, name))? {
+            Some(id) => self.cron(id),
+            None => Ok(None),
+        }
+    }
+
+    /// The crons of a workflow in the order of their names.
+    fn crons_of(&self, workflow: &WorkflowName) -> Result<Vec<CronRow>> {
+        let mut crons = Vec::new();
+        for entry in self.scan(tables::CRON_NAMES, Span::under(workflow))? {
+            crons.extend(self.cron(entry?.1)?);
+        }
+        Ok(crons)
+    }
+
+    /// All crons, newest first, older than `before`.
+    fn visit_crons(
+        &self,
+        before: Option<CronId>,
+        visit: impl FnMut(CronRow) -> ControlFlow<()>,
+    ) -> Result<()> {
+        visit_rows(self.scan(tables::CRONS, Span::all().before(before))?.rev(), visit)
+    }
+
+    fn scheduled(&self, id: ScheduledId) -> Result<Option<ScheduledRow>> {
+        self.get(tables::SCHEDULED, id)
+    }
+
+    /// Scheduled runs in one status or in any, ascending by time and then id, after a pair of them.
+    fn visit_scheduled(
+        &self,
+        status: Option<ScheduledStatus>,
+        after: Option<(Timestamp, ScheduledId)>,
+        mut visit: impl FnMut(ScheduledRow) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let statuses = status.map_or(SCHEDULED_STATUSES.to_vec(), |status| vec![status]);
+        let mut sources = Vec::with_capacity(statuses.len());
+        for status in statuses {
+            let span = Span::under(status).after(after.map(|(at, id)| (status, at, id)));
+            let earliest_first = self.scan_keys(tables::SCHEDULED_BY_TIME, span)?;
+            sources.push(earliest_first.map(|entry| entry.map(|(_, at, id)| Reverse((at, id)))));
+        }
+        visit_merged(sources, |Reverse((_, id))| {
+            Ok(self.scheduled(id)?.map_or(ControlFlow::Continue(()), &mut visit))
+        })
+    }
+
+    fn event(&self, id: EventId) -> Result<Option<EventRow>> {
+        self.get(tables::EVENTS, id)
+    }
+
+    /// All events, newest first, older than `before`.
+    fn visit_events(
+        &self,
+        before: Option<EventId>,
+        visit: impl FnMut(EventRow) -> ControlFlow<()>,
+    ) -> Result<()> {
+        visit_rows(self.scan(tables::EVENTS, Span::all().before(before))?.rev(), visit)
+    }
+
+    /// The events of exactly this key that were pushed at `since` or later, latest first.
+    fn visit_events_by_key(
+        &self,
+        key: &str,
+        since: Timestamp,
+        mut visit: impl FnMut(EventRow) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let span = Span::under(key).from((key, since));
+        for entry in self.scan_keys(tables::EVENTS_BY_KEY, span)?.rev() {
+            let (_, _, id) = entry?;
+            if self.event(id)?.is_some_and(|event| visit(event).is_break()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What an idempotency key stands for; it may have expired.
+    fn idempotency(&self, scope: IdempotencyScope<'_>, key: &str) -> Result<Option<IdempotencyRow>> {
+        self.get(tables::IDEMPOTENCY, (keys::scope(scope), key))
+    }
+}
+
+impl<S: Source> Read for S {}
+
+fn rows<K, V>(entries: impl Iterator<Item = Result<(K, V)>>) -> Result<Vec<V>> {
+    entries.map(|entry| entry.map(|(_, row)| row)).collect()
+}
+
+fn visit_rows<K, V>(
+    entries: impl Iterator<Item = Result<(K, V)>>,
+    mut visit: impl FnMut(V) -> ControlFlow<()>,
+) -> Result<()> {
+    for entry in entries {
+        if visit(entry?.1).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! Every table: its name in the file, its key and its row. A name once used is never used for
+//! anything else; retired ones stay listed in `FORMAT.md`.
+
+use std::marker::PhantomData;
+
+use dormouse_core::id::{
+    CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
+};
+use dormouse_core::run::{Run, RunSpec, Status};
+use dormouse_core::time::Timestamp;
+use redb::TableDefinition;
+
+use super::records::Counts;
+use super::rows::{
+    CronRow, EventRow, EventWaitRow, IdempotencyRow, JournalEntry, ModuleRow, ScheduledRow, ScheduledStatus,
+    Timer, VersionRow, WorkflowRow,
+};
+
+/// To the database every key and every row is just bytes.
+pub(super) type RawTable = TableDefinition<'static, &'static [u8], &'static [u8]>;
+
+/// A table whose keys are `K` and whose rows are `V`. A row of `()` is empty: the key says it all.
+pub(super) struct Table<K, V> {
+    /// Its place in [`ALL`].
+    pub(super) slot: usize,
+    pub(super) name: &'static str,
+    kinds: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Clone for Table<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Table<K, V> {}
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal: $key:ty => $row:ty;)*) => {
+        #[expect(non_camel_case_types, reason = "named after the constants")]
+        enum Slot { $($constant),* }
+
+        $(
+            $(#[$doc])*
+            pub(super) const $constant: Table<$key, $row> =
+                Table { slot: Slot::$constant as usize, name: $name, kinds: PhantomData };
+        )*
+
+        /// All tables, each at its slot.
+        pub(super) const ALL: &[RawTable] = &[$(TableDefinition::new($name)),*];
+    };
+}
+
+tables! {
+    /// What is said of the store itself.
+    META = "meta": String => Vec<u8>;
+    MODULES = "modules": ModuleDigest => ModuleRow;
+    MODULE_BYTES = "module-bytes": ModuleDigest => Vec<u8>;
+    WORKFLOWS = "workflows": WorkflowName => WorkflowRow;
+    VERSIONS = "versions": (WorkflowName, Version) => VersionRow;
+    /// What never changes of a run.
+    RUN_SPECS = "run-specs": RunId => RunSpec;
+    /// What changes of a run.
+    RUN_STATES = "run-states": RunId => Run;
+    RUNS_BY_STATUS = "runs-by-status": (WorkflowName, Status, RunId) => ();
+    RUN_COUNTS = "run-counts": WorkflowName => Counts;
+    /// Parent and child.
+    RUN_CHILDREN = "run-children": (RunId, RunId) => ();
+    ACTIVE_TASKS = "active-tasks": (RunId, TaskIndex) => ();
+    SNAPSHOTS = "snapshots": (RunId, TaskIndex) => Vec<u8>;
+    TIMERS = "timers": (Timestamp, Timer) => ();
+    /// Waits for events of exactly one key.
+    EVENT_WAITS = "event-waits": (String, RunId, TaskIndex, WaitId) => EventWaitRow;
+    /// Waits for events whose key matches a pattern with `*`.
+    EVENT_PATTERN_WAITS = "event-pattern-waits": (String, RunId, TaskIndex, WaitId) => EventWaitRow;
+    /// The run that is waited for, then who waits.
+    RUN_WAITS = "run-waits": (RunId, RunId, TaskIndex, WaitId) => ();
+    JOURNAL = "journal": (RunId, u64) => JournalEntry;
+    CRONS = "crons": CronId => CronRow;
+    CRON_NAMES = "cron-names": (WorkflowName, CronName) => CronId;
+    SCHEDULED = "scheduled": ScheduledId => ScheduledRow;
+    SCHEDULED_BY_TIME = "scheduled-by-time": (ScheduledStatus, Timestamp, ScheduledId) => ();
+    EVENTS = "events": EventId => EventRow;
+    EVENTS_BY_KEY = "events-by-key": (String, Timestamp, EventId) => ();
+    /// The scope as text (the workflow's name, nothing for events), then the key.
+    IDEMPOTENCY = "idempotency": (String, String) => IdempotencyRow;
+}
+
+/// Where the waits for this key or pattern are.
+pub(super) fn event_waits(key_pattern: &str) -> Table<(String, RunId, TaskIndex, WaitId), EventWaitRow> {
+    if key_pattern.contains('*') { EVENT_PATTERN_WAITS } else { EVENT_WAITS }
+}

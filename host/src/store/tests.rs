@@ -1,0 +1,7 @@
+//! Tests of the store as a whole.
+
+mod behaviour;
+mod crash;
+mod golden;
+mod open;
+mod samples;

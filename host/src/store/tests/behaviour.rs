@@ -1,0 +1,355 @@
+//! What comes back of what was written.
+
+use std::ops::ControlFlow;
+
+use dormouse_core::id::{RunId, TaskIndex, Version, WaitId};
+use dormouse_core::run::{Run, Status};
+
+use super::samples::*;
+use crate::store::rows::*;
+use crate::store::{Read, StoreError, Tx};
+
+type Result<T = ()> = std::result::Result<T, StoreError>;
+
+const TASK: TaskIndex = TaskIndex(0);
+
+/// Collects what a visit shows, up to a number of answers.
+fn collect<T>(limit: usize, visit: impl FnOnce(&mut dyn FnMut(T) -> ControlFlow<()>) -> Result) -> Vec<T> {
+    let mut seen = Vec::new();
+    visit(&mut |item| {
+        seen.push(item);
+        if seen.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })
+    .unwrap();
+    seen
+}
+
+fn row(n: u8, workflow: &str, status: Status) -> RunRow {
+    let mut row = run_row(n);
+    row.spec.workflow = workflow_name(workflow);
+    row.run.status = status;
+    row
+}
+
+#[test]
+fn a_failed_batch_leaves_nothing() {
+    let store = store();
+    let result: Result = store.transact(|tx| {
+        tx.insert_run(&run_row(1))?;
+        tx.put_event(&event(1))?;
+        Err(StoreError::RunExists { run: run_id(7) })
+    });
+    assert!(matches!(result, Err(StoreError::RunExists { run }) if run == run_id(7)));
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.run(run_id(1)).unwrap(), None);
+    assert_eq!(reader.event(event_id(1)).unwrap(), None);
+    assert_eq!(reader.total_counts().unwrap(), [0; 7]);
+}
+
+#[test]
+fn a_batch_sees_its_own_writes_and_readers_do_not() {
+    let store = store();
+    let before = store.reader().unwrap();
+    store
+        .transact(|tx| -> Result {
+            tx.insert_run(&run_row(1))?;
+            assert_eq!(tx.run(run_id(1))?, Some(run_row(1)));
+            assert_eq!(tx.run_counts(&workflow_name("mail"))?, [0, 0, 1, 0, 0, 0, 0]);
+            assert_eq!(tx.total_counts()?, [0, 0, 1, 0, 0, 0, 0]);
+            let sleeping = |f: &mut dyn FnMut(RunId) -> ControlFlow<()>| {
+                tx.visit_run_ids(None, Some(Status::Sleeping), None, f)
+            };
+            assert_eq!(collect(9, sleeping), [run_id(1)]);
+            assert_eq!(store.reader()?.run(run_id(1))?, None);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(before.run(run_id(1)).unwrap(), None, "a reader stays at its commit");
+    assert_eq!(store.reader().unwrap().run(run_id(1)).unwrap(), Some(run_row(1)));
+}
+
+#[test]
+fn a_run_moves_through_index_and_counts_with_its_status() {
+    let store = store();
+    let mail = workflow_name("mail");
+    let write = |old, new| {
+        let run = Run { status: new, ..run() };
+        store.transact(|tx| tx.update_run(run_id(1), &mail, old, &run))
+    };
+    store.transact(|tx| tx.insert_run(&row(1, "mail", Status::Queued))).unwrap();
+    write(Status::Queued, Status::Running).unwrap();
+    write(Status::Running, Status::Running).unwrap();
+    write(Status::Running, Status::Completed).unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.run_counts(&mail).unwrap(), [0, 0, 0, 1, 0, 0, 0]);
+    for status in Status::ALL {
+        let ids = collect(9, |f| reader.visit_run_ids(Some(&mail), Some(status), None, f));
+        assert_eq!(ids.len(), usize::from(status == Status::Completed), "{status:?}");
+    }
+    let wrong = write(Status::Running, Status::Failed);
+    assert!(matches!(wrong, Err(StoreError::Contradiction { .. })), "{wrong:?}");
+    assert_eq!(store.reader().unwrap().run_state(run_id(1)).unwrap().unwrap().status, Status::Completed);
+}
+
+#[test]
+fn a_run_is_inserted_once_and_updated_only_when_it_is_there() {
+    let store = store();
+    store.transact(|tx| tx.insert_run(&run_row(1))).unwrap();
+    let again = store.transact(|tx| tx.insert_run(&run_row(1)));
+    assert!(matches!(again, Err(StoreError::RunExists { .. })), "{again:?}");
+    let absent =
+        store.transact(|tx| tx.update_run(run_id(2), &workflow_name("mail"), Status::Sleeping, &run()));
+    assert!(matches!(absent, Err(StoreError::Contradiction { .. })), "{absent:?}");
+    assert_eq!(store.reader().unwrap().total_counts().unwrap(), [0, 0, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn every_filter_lists_runs_newest_first_from_any_cursor() {
+    let store = store();
+    let names = ["mail", "mail-2", "backup"];
+    let rows: Vec<RunRow> =
+        (0..60).map(|n| row(n, names[usize::from(n) % 3], Status::ALL[usize::from(n / 3 * 5) % 7])).collect();
+    store.transact(|tx| rows.iter().try_for_each(|row| tx.insert_run(row))).unwrap();
+    let reader = store.reader().unwrap();
+    let workflows = names.iter().map(|name| Some(workflow_name(name))).chain([None]);
+    for workflow in workflows {
+        for status in Status::ALL.into_iter().map(Some).chain([None]) {
+            for before in [None, Some(run_id(0)), Some(run_id(31)), Some(run_id(200))] {
+                let expected: Vec<RunId> = rows
+                    .iter()
+                    .rev()
+                    .filter(|row| workflow.as_ref().is_none_or(|w| row.spec.workflow == *w))
+                    .filter(|row| status.is_none_or(|s| row.run.status == s))
+                    .map(|row| row.spec.id)
+                    .filter(|id| before.is_none_or(|b| *id < b))
+                    .take(10)
+                    .collect();
+                let found = collect(10, |f| reader.visit_run_ids(workflow.as_ref(), status, before, f));
+                assert_eq!(found, expected, "{workflow:?} {status:?} {before:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_deleted_run_leaves_no_row_anywhere_and_its_neighbours_stay() {
+    let store = store();
+    let fill = |tx: &mut Tx<'_>, n| -> Result {
+        tx.insert_run(&row(n, "mail", Status::Completed))?;
+        tx.put_snapshot(run_id(n), TASK, b"snapshot")?;
+        tx.put_active(run_id(n), TASK)?;
+        tx.append_journal(run_id(n), &transition())?;
+        tx.append_journal(run_id(n), &log_line())?;
+        Ok(())
+    };
+    store.transact(|tx| -> Result { fill(tx, 1).and(fill(tx, 3)) }).unwrap();
+    let expected = super::crash::contents(&store);
+    store.transact(|tx| fill(tx, 2)).unwrap();
+    assert!(store.transact(|tx| tx.delete_run(run_id(2))).unwrap());
+    assert_eq!(super::crash::contents(&store), expected);
+    assert!(!store.transact(|tx| tx.delete_run(run_id(2))).unwrap());
+}
+
+#[test]
+fn children_are_listed_in_the_order_of_their_birth() {
+    let store = store();
+    store.transact(|tx| [4, 2, 3].into_iter().try_for_each(|n| tx.insert_run(&run_row(n)))).unwrap();
+    let reader = store.reader().unwrap();
+    let after = |cursor| collect(9, |f| reader.visit_children(run_id(0), cursor, f));
+    assert_eq!(after(None), [run_id(2), run_id(3), run_id(4)]);
+    assert_eq!(after(Some(run_id(2))), [run_id(3), run_id(4)]);
+    assert_eq!(after(Some(run_id(4))), []);
+}
+
+#[test]
+fn timers_come_in_the_order_in_which_they_are_due() {
+    let store = store();
+    let wait = |n| Timer::Wait { run: run_id(n), task: TASK, wait: WaitId(1) };
+    store
+        .transact(|tx| -> Result {
+            tx.put_timer(at(300), wait(1))?;
+            tx.put_timer(at(100), Timer::Cron(cron_id(1)))?;
+            tx.put_timer(at(100), wait(2))?;
+            tx.put_timer(at(200), Timer::Scheduled(scheduled_id(1)))
+        })
+        .unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.next_timer().unwrap(), Some((at(100), wait(2))));
+    let due = vec![
+        (at(100), wait(2)),
+        (at(100), Timer::Cron(cron_id(1))),
+        (at(200), Timer::Scheduled(scheduled_id(1))),
+    ];
+    assert_eq!(reader.due_timers(at(200), 10).unwrap(), due);
+    assert_eq!(reader.due_timers(at(299), 2).unwrap(), due[..2]);
+    assert_eq!(reader.due_timers(at(99), 10).unwrap(), []);
+    assert!(store.transact(|tx| tx.delete_timer(at(100), wait(2))).unwrap());
+    assert!(!store.transact(|tx| tx.delete_timer(at(101), wait(2))).unwrap());
+    assert_eq!(store.reader().unwrap().next_timer().unwrap(), Some(due[1]));
+}
+
+#[test]
+fn event_waits_are_found_by_their_text_and_patterns_once_each() {
+    let store = store();
+    let wait = |pattern: &str, n: u8| EventWaitRow {
+        key_pattern: pattern.to_owned(),
+        run: run_id(n),
+        ..event_wait()
+    };
+    let waits = [
+        wait("a", 1),
+        wait("a", 2),
+        wait("a.b", 3),
+        wait("a.*", 4),
+        wait("a.*", 5),
+        wait("*", 6),
+        wait("b*", 7),
+    ];
+    store.transact(|tx| waits.iter().try_for_each(|wait| tx.put_event_wait(wait))).unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.event_waits("a").unwrap(), waits[..2]);
+    assert_eq!(reader.event_waits("a.*").unwrap(), waits[3..5]);
+    assert_eq!(reader.event_waits("").unwrap(), []);
+    let mut patterns = reader.event_wait_patterns().unwrap();
+    patterns.sort();
+    assert_eq!(patterns, ["*", "a.*", "b*"]);
+    assert!(store.transact(|tx| tx.delete_event_wait(&waits[5])).unwrap());
+    assert_eq!(store.reader().unwrap().event_wait_patterns().unwrap().len(), 2);
+}
+
+#[test]
+fn run_waits_are_found_by_the_run_that_is_waited_for() {
+    let store = store();
+    let wait =
+        |awaited, n| RunWaitRow { awaited: run_id(awaited), run: run_id(n), task: TASK, wait: WaitId(1) };
+    store
+        .transact(|tx| [wait(1, 3), wait(1, 2), wait(2, 4)].into_iter().try_for_each(|w| tx.put_run_wait(w)))
+        .unwrap();
+    assert_eq!(store.reader().unwrap().run_waits(run_id(1)).unwrap(), [wait(1, 2), wait(1, 3)]);
+    assert!(store.transact(|tx| tx.delete_run_wait(wait(1, 2))).unwrap());
+    assert_eq!(store.reader().unwrap().run_waits(run_id(1)).unwrap(), [wait(1, 3)]);
+}
+
+#[test]
+fn journals_count_from_zero_across_transactions() {
+    let store = store();
+    let append = |run, entry: JournalEntry| store.transact(|tx| tx.append_journal(run, &entry)).unwrap();
+    assert_eq!(append(run_id(1), transition()), 0);
+    assert_eq!(append(run_id(2), chunk()), 0);
+    assert_eq!(append(run_id(1), log_line()), 1);
+    let both = store
+        .transact(|tx| -> Result<_> {
+            Ok([tx.append_journal(run_id(1), &chunk())?, tx.append_journal(run_id(1), &chunk())?])
+        })
+        .unwrap();
+    assert_eq!(both, [2, 3]);
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.journal_len(run_id(1)).unwrap(), 4);
+    assert_eq!(reader.journal_len(run_id(9)).unwrap(), 0);
+    assert_eq!(reader.journal(run_id(1), 1, 2).unwrap(), [(1, log_line()), (2, chunk())]);
+    assert_eq!(reader.journal(run_id(1), 4, 2).unwrap(), []);
+    assert_eq!(reader.journal(run_id(2), 0, 9).unwrap(), [(0, chunk())]);
+}
+
+#[test]
+fn modules_workflows_and_versions_come_back_in_order() {
+    let store = store();
+    let newer = ModuleRow { digest: digest(0), uploaded_at: at(6), ..module() };
+    let tenth = VersionRow { version: Version(10), ..version() };
+    let other = WorkflowRow { name: workflow_name("backup"), ..workflow() };
+    store
+        .transact(|tx| -> Result {
+            tx.put_module(&module(), b"old")?;
+            tx.put_module(&newer, b"new")?;
+            tx.put_workflow(&workflow())?;
+            tx.put_workflow(&other)?;
+            tx.put_version(&tenth)?;
+            tx.put_version(&version())
+        })
+        .unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.modules().unwrap(), [newer, module()]);
+    assert_eq!(reader.module_bytes(digest(1)).unwrap().as_deref(), Some(b"old".as_slice()));
+    assert_eq!(reader.workflows().unwrap(), [other, workflow()]);
+    assert_eq!(reader.versions(&workflow_name("mail")).unwrap(), [version(), tenth.clone()]);
+    assert_eq!(reader.version(&workflow_name("mail"), Version(10)).unwrap(), Some(tenth));
+    assert_eq!(reader.versions(&workflow_name("mai")).unwrap(), []);
+
+    let delete = |tx: &mut Tx<'_>| -> Result<_> {
+        Ok([tx.delete_module(digest(1))?, tx.delete_version(&workflow_name("mail"), Version(3))?])
+    };
+    assert_eq!(store.transact(delete).unwrap(), [true, true]);
+    assert_eq!(store.transact(delete).unwrap(), [false, false]);
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.module(digest(1)).unwrap(), None);
+    assert_eq!(reader.module_bytes(digest(1)).unwrap(), None);
+}
+
+#[test]
+fn a_cron_is_found_by_id_and_by_its_present_name() {
+    let store = store();
+    let other = CronRow { id: cron_id(2), name: cron_name("aaa"), ..cron() };
+    let renamed = CronRow { name: cron_name("weekly"), ..cron() };
+    store.transact(|tx| tx.put_cron(&cron()).and(tx.put_cron(&other))).unwrap();
+    store.transact(|tx| tx.put_cron(&renamed)).unwrap();
+    let reader = store.reader().unwrap();
+    let mail = workflow_name("mail");
+    assert_eq!(reader.cron_by_name(&mail, &cron_name("daily")).unwrap(), None);
+    assert_eq!(reader.cron_by_name(&mail, &cron_name("weekly")).unwrap(), Some(renamed.clone()));
+    assert_eq!(reader.crons_of(&mail).unwrap(), [other.clone(), renamed.clone()]);
+    assert_eq!(collect(9, |f| reader.visit_crons(None, f)), [other.clone(), renamed.clone()]);
+    assert_eq!(collect(9, |f| reader.visit_crons(Some(cron_id(2)), f)), [renamed]);
+    assert!(store.transact(|tx| tx.delete_cron(cron_id(1))).unwrap());
+    assert_eq!(store.reader().unwrap().crons_of(&mail).unwrap(), [other]);
+}
+
+#[test]
+fn scheduled_runs_are_listed_by_time_whatever_their_status() {
+    use ScheduledStatus::{Cancelled, Fired, Pending};
+    let store = store();
+    let row = |n, millis, status| ScheduledRow { trigger_at: at(millis), status, ..scheduled(n) };
+    let rows = [row(4, 10, Pending), row(1, 20, Fired), row(2, 20, Pending), row(3, 30, Cancelled)];
+    // Each is moved from elsewhere.
+    store
+        .transact(|tx| rows.iter().try_for_each(|r| tx.put_scheduled(&scheduled(r.id.to_bytes()[15]))))
+        .unwrap();
+    store.transact(|tx| rows.iter().try_for_each(|row| tx.put_scheduled(row))).unwrap();
+    let reader = store.reader().unwrap();
+    let list = |status, after| collect(9, |f| reader.visit_scheduled(status, after, f));
+    assert_eq!(list(None, None), rows);
+    assert_eq!(list(None, Some((at(20), scheduled_id(1)))), rows[2..]);
+    assert_eq!(list(Some(Pending), None), [rows[0].clone(), rows[2].clone()]);
+    assert_eq!(list(Some(Pending), Some((at(10), scheduled_id(4)))), rows[2..3]);
+    assert_eq!(collect(2, |f| reader.visit_scheduled(None, None, f)), rows[..2]);
+    assert!(store.transact(|tx| tx.delete_scheduled(scheduled_id(2))).unwrap());
+    assert_eq!(store.reader().unwrap().scheduled(scheduled_id(2)).unwrap(), None);
+}
+
+#[test]
+fn events_are_listed_newest_first_and_looked_back_to_by_key() {
+    let store = store();
+    let other = EventRow { key: "user.created.twice".to_owned(), ..event(2) };
+    store
+        .transact(|tx| [event(1), other.clone(), event(3)].iter().try_for_each(|row| tx.put_event(row)))
+        .unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(collect(9, |f| reader.visit_events(None, f)), [event(3), other.clone(), event(1)]);
+    assert_eq!(collect(1, |f| reader.visit_events(Some(event_id(3)), f)), [other]);
+    let back = |since| collect(9, |f| reader.visit_events_by_key("user.created", since, f));
+    assert_eq!(back(at(0)), [event(3), event(1)]);
+    assert_eq!(back(at(3)), [event(3)]);
+    assert_eq!(back(at(4)), []);
+}
+
+#[test]
+fn an_idempotency_key_is_unique_within_its_scope() {
+    let store = store();
+    let (mail, backup) = (workflow_name("mail"), workflow_name("backup"));
+    let scopes = [IdempotencyScope::Runs(&mail), IdempotencyScope::Runs(&backup), IdempotencyScope::Events];
+    store.transact(|tx| tx.put_idempotency(scopes[0], "key", &idempotency())).unwrap();
+    let reader = store.reader().unwrap();
+    let found = scopes.map(|scope| reader.idempotency(scope, "key").unwrap());
+    assert_eq!(found, [Some(idempotency()), None, None]);
+    assert!(store.transact(|tx| tx.delete_idempotency(scopes[0], "key")).unwrap());
+    assert_eq!(store.reader().unwrap().idempotency(scopes[0], "key").unwrap(), None);
+}

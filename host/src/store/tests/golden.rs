@@ -1,0 +1,299 @@
+//! The bytes of every key and every record. A change here is a change of the format: see
+//! `FORMAT.md` before changing an expectation.
+
+use std::fmt::{Debug, Write};
+
+use dormouse_core::id::{TaskIndex, Version, WaitId};
+use dormouse_core::run::{Reason, RunSpec, Status, TaskTimer, Trigger};
+
+use super::samples::*;
+use crate::store::error::DecodeError;
+use crate::store::keys::{self, Key, SCHEDULED_STATUSES, TASK_TIMERS};
+use crate::store::records::{Counts, Record};
+use crate::store::rows::{IdempotencyScope, ScheduledStatus, Timer};
+use crate::store::tables;
+
+/// Collects all differences, so that one run shows them together.
+#[derive(Default)]
+pub(super) struct Golden(String);
+
+impl Golden {
+    fn check(&mut self, what: &str, is: &[u8], should_be: &str) {
+        let is = hex(is);
+        if is != should_be.split_whitespace().collect::<String>() {
+            let _ = writeln!(self.0, "{what}: is\n{is}");
+        }
+    }
+
+    fn key<K: Key + PartialEq + Debug>(&mut self, what: &str, key: K, should_be: &str) {
+        let bytes = keys::encode(&key);
+        assert_eq!(keys::decode::<K>(&bytes).unwrap(), key, "{what}");
+        self.check(what, &bytes, should_be);
+    }
+
+    fn record<K, V: Record<K> + PartialEq + Debug>(&mut self, what: &str, key: K, row: V, should_be: &str) {
+        let bytes = row.encode().unwrap();
+        assert_eq!(V::decode(&key, &bytes).unwrap(), row, "{what}");
+        for end in 0..bytes.len() {
+            assert!(V::decode(&key, &bytes[..end]).is_err(), "{what} cut off after {end} bytes");
+        }
+        if !bytes.is_empty() {
+            let longer = [bytes.as_slice(), &[0]].concat();
+            assert!(matches!(V::decode(&key, &longer), Err(DecodeError::Trailing { count: 1 })), "{what}");
+            let newer = [&[2], &bytes[1..]].concat();
+            let expected =
+                matches!(V::decode(&key, &newer), Err(DecodeError::UnknownVersion { found: 2, known: 1 }));
+            assert!(expected, "{what}");
+        }
+        self.check(what, &bytes, should_be);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[test]
+fn keys_are_written_as_they_always_were() {
+    let mut golden = Golden::default();
+    let wait = (run_id(1), TaskIndex(2), WaitId(3));
+    let (run, task, wait_id) = wait;
+    golden.key("module", digest(1), "0101010101010101010101010101010101010101010101010101010101010101");
+    golden.key("workflow", workflow_name("mail"), "6d61696c00");
+    golden.key("version", (workflow_name("mail"), Version(3)), "6d61696c0000000003");
+    golden.key("run", run, "018bcfe5680171018101010101010101");
+    golden.key(
+        "run by status",
+        (workflow_name("mail"), Status::Sleeping, run),
+        "6d61696c0002018bcfe5680171018101010101010101",
+    );
+    golden.key("child", (run_id(0), run), "018bcfe5680070008000000000000000018bcfe5680171018101010101010101");
+    golden.key("task", (run, task), "018bcfe568017101810101010101010102");
+    golden.key(
+        "timer of a wait",
+        (at(1), Timer::Wait { run, task, wait: wait_id }),
+        "0000018bcfe5680100018bcfe5680171018101010101010101020000000000000003",
+    );
+    let retry = Timer::Task { run, task, timer: TaskTimer::Retry };
+    golden.key("timer of a retry", (at(1), retry), "0000018bcfe5680101018bcfe56801710181010101010101010200");
+    let timeout = Timer::Task { run, task, timer: TaskTimer::ScheduleTimeout };
+    golden.key(
+        "timer of a schedule timeout",
+        (at(1), timeout),
+        "0000018bcfe5680101018bcfe56801710181010101010101010201",
+    );
+    golden.key(
+        "timer of a cron",
+        (at(1), Timer::Cron(cron_id(1))),
+        "0000018bcfe5680102018bcfe5680171018101010101010101",
+    );
+    golden.key(
+        "timer of a scheduled run",
+        (at(1), Timer::Scheduled(scheduled_id(1))),
+        "0000018bcfe5680103018bcfe5680171018101010101010101",
+    );
+    golden.key(
+        "event wait",
+        ("a.b".to_owned(), run, task, wait_id),
+        "00000003612e62018bcfe5680171018101010101010101020000000000000003",
+    );
+    golden.key(
+        "run wait",
+        (run_id(9), run, task, wait_id),
+        "\
+         018bcfe5680979098909090909090909018bcfe56801710181010101010101010200000000000000 \
+         03",
+    );
+    golden.key("journal", (run, 258_u64), "018bcfe56801710181010101010101010000000000000102");
+    golden.key("cron", cron_id(1), "018bcfe5680171018101010101010101");
+    golden.key("cron name", (workflow_name("mail"), cron_name("daily")), "6d61696c006461696c7900");
+    golden.key("scheduled run", scheduled_id(1), "018bcfe5680171018101010101010101");
+    golden.key(
+        "scheduled by time",
+        (ScheduledStatus::Cancelled, at(1), scheduled_id(1)),
+        "020000018bcfe56801018bcfe5680171018101010101010101",
+    );
+    golden.key("event", event_id(1), "018bcfe5680171018101010101010101");
+    golden.key(
+        "event by key",
+        ("a.b".to_owned(), at(1), event_id(1)),
+        "00000003612e620000018bcfe56801018bcfe5680171018101010101010101",
+    );
+    let mail = workflow_name("mail");
+    let of_runs = keys::scope(IdempotencyScope::Runs(&mail)).to_owned();
+    golden.key("idempotency of runs", (of_runs, "k".to_owned()), "000000046d61696c000000016b");
+    let of_events = keys::scope(IdempotencyScope::Events).to_owned();
+    golden.key("idempotency of events", (of_events, "k".to_owned()), "00000000000000016b");
+    assert_eq!(golden.0, "");
+}
+
+#[test]
+fn records_are_written_as_they_always_were() {
+    let mut golden = Golden::default();
+    golden.record(
+        "module",
+        digest(1),
+        module(),
+        "\
+         01f0a20485d095ffbc3101046d61696c030115776173693a687474702f747970657340302e322e30 \
+         01056c61726765",
+    );
+    golden.record("workflow", workflow_name("mail"), workflow(), "010103ac020181d095ffbc3182d095ffbc31");
+    golden.record(
+        "version",
+        (workflow_name("mail"), Version(3)),
+        version(),
+        "\
+         01010101010101010101010101010101010101010101010101010101010101010185d095ffbc310b \
+         53656e6473206d61696c2e01056461696c790b302039202a202a204d4f4e0d4575726f70652f4265 \
+         726c696e027b7d01047465616d04626c75650102023c00030106757365722e2a0104747275650104 \
+         73656e640a53656e6473206f6e652e01010301000000000000000040901c009a9999999999b93f01 \
+         80cab5ee010109000180804001010a696e7075742e75736572050201010a696e7075742e686f7374 \
+         010a0100010566616c7365010531203e20320100010474727565010566616c736501010a696e7075 \
+         742e75736572050201",
+    );
+    golden.record(
+        "run spec",
+        run_id(1),
+        spec(1),
+        "\
+         01046d61696c0301010101010101010101010101010101010101010101010101010101010101010a \
+         7b22746f223a2261227d01047465616d04626c75650101018bcfe568017101810101010101010180 \
+         d095ffbc3101018bcfe56800700080000000000000000181d095ffbc31",
+    );
+    let triggers = [
+        (
+            "call",
+            Trigger::Call,
+            "\
+         01046d61696c0301010101010101010101010101010101010101010101010101010101010101010a \
+         7b22746f223a2261227d01047465616d04626c7565010001018bcfe5680070008000000000000000 \
+         0181d095ffbc31",
+        ),
+        (
+            "scheduled",
+            Trigger::Scheduled { id: scheduled_id(1), nominal: at(0) },
+            "\
+         01046d61696c0301010101010101010101010101010101010101010101010101010101010101010a \
+         7b22746f223a2261227d01047465616d04626c75650102018bcfe568017101810101010101010180 \
+         d095ffbc3101018bcfe56800700080000000000000000181d095ffbc31",
+        ),
+        (
+            "event",
+            Trigger::Event(event_id(1)),
+            "\
+         01046d61696c0301010101010101010101010101010101010101010101010101010101010101010a \
+         7b22746f223a2261227d01047465616d04626c75650103018bcfe568017101810101010101010101 \
+         018bcfe56800700080000000000000000181d095ffbc31",
+        ),
+        (
+            "parent",
+            Trigger::Parent(run_id(2)),
+            "\
+         01046d61696c0301010101010101010101010101010101010101010101010101010101010101010a \
+         7b22746f223a2261227d01047465616d04626c75650104018bcfe568027202820202020202020201 \
+         018bcfe56800700080000000000000000181d095ffbc31",
+        ),
+        (
+            "replay",
+            Trigger::Replay(run_id(3)),
+            "\
+         01046d61696c0301010101010101010101010101010101010101010101010101010101010101010a \
+         7b22746f223a2261227d01047465616d04626c75650105018bcfe568037303830303030303030301 \
+         018bcfe56800700080000000000000000181d095ffbc31",
+        ),
+    ];
+    for (what, trigger, bytes) in triggers {
+        golden.record(what, run_id(1), RunSpec { trigger, ..spec(1) }, bytes);
+    }
+    golden.record(
+        "run state",
+        run_id(1),
+        run(),
+        "\
+         010201090102010002070100d0a84b01030100e0a499ffbc31020103612e2a010474727565010200 \
+         0302018bcfe56809790989090909090909090304000501018bcfe568017101810101010101010106 \
+         02018bcfe5680878088808080808080808010181d095ffbc310183d095ffbc310182d095ffbc3101 \
+         83d095ffbc310184d095ffbc3101013101026e6f01025b5d0183d095ffbc310184d095ffbc31",
+    );
+    golden.record("counts", workflow_name("mail"), Counts([1, 2, 3, 4, 5, 6, 700]), "01010203040506bc05");
+    golden.record("journal: transition", (run_id(1), 0), transition(), "010087d095ffbc31000104010104");
+    golden.record("journal: log", (run_id(1), 0), log_line(), "010188d095ffbc3101020301076361726566756c");
+    golden.record("journal: chunk", (run_id(1), 0), chunk(), "010289d095ffbc310202746f");
+    let wait = event_wait();
+    golden.record(
+        "event wait",
+        (wait.key_pattern.clone(), wait.run, wait.task, wait.wait),
+        wait,
+        "010107696e7075742e78",
+    );
+    golden.record(
+        "cron",
+        cron_id(1),
+        cron(),
+        "\
+         01046d61696c056461696c79010b302039202a202a204d4f4e0d4575726f70652f4265726c696e02 \
+         7b7d01047465616d04626c75650102023c00030101e4d095ffbc3101b2d095ffbc3101018bcfe568 \
+         01710181010101010101010187d095ffbc3181d095ffbc3182d095ffbc31",
+    );
+    golden.record(
+        "cron name",
+        (workflow_name("mail"), cron_name("daily")),
+        cron_id(1),
+        "01018bcfe5680171018101010101010101",
+    );
+    golden.record(
+        "scheduled run",
+        scheduled_id(1),
+        scheduled(1),
+        "\
+         01046d61696ce4d095ffbc310101018bcfe568027202820202020202020201018bcfe56803730383 \
+         03030303030303046e756c6c01047465616d04626c7565010381d095ffbc3182d095ffbc31",
+    );
+    golden.record(
+        "event",
+        event_id(1),
+        event(1),
+        "\
+         010c757365722e63726561746564013701047465616d04626c7565010381d095ffbc3101018bcfe5 \
+         680171018101010101010101046d61696c02",
+    );
+    golden.record(
+        "idempotency",
+        (String::new(), "k".to_owned()),
+        idempotency(),
+        "01018bcfe5680171018101010101010101e8d795ffbc31",
+    );
+    golden.record("index", run_id(1), (), "");
+    assert_eq!(golden.0, "");
+}
+
+#[test]
+fn codes_are_positions_in_the_lists() {
+    for (i, status) in Status::ALL.into_iter().enumerate() {
+        assert_eq!(status as usize, i);
+    }
+    for (i, reason) in Reason::ALL.into_iter().enumerate() {
+        assert_eq!(reason as usize, i);
+    }
+    for (i, status) in SCHEDULED_STATUSES.into_iter().enumerate() {
+        assert_eq!(status as usize, i);
+    }
+    for (i, timer) in TASK_TIMERS.into_iter().enumerate() {
+        assert_eq!(timer as usize, i);
+    }
+}
+
+#[test]
+fn every_table_and_no_other_is_described() {
+    let described: Vec<&str> = include_str!("../FORMAT.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(name, _)| name)
+        .collect();
+    let names: Vec<String> = tables::ALL.iter().map(|t| redb::TableHandle::name(t).to_owned()).collect();
+    assert_eq!(described, names);
+}

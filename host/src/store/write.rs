@@ -1,0 +1,128 @@
+//! Everything that can be written, except runs. Indexes follow the rows that they lead to.
+
+mod runs;
+
+use dormouse_core::id::{CronId, ModuleDigest, ScheduledId, Version, WorkflowName};
+use dormouse_core::time::Timestamp;
+
+use super::error::StoreError;
+use super::keys;
+use super::read::Read;
+use super::rows::{
+    CronRow, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, ModuleRow, RunWaitRow, ScheduledRow,
+    Timer, VersionRow, WorkflowRow,
+};
+use super::tables;
+use super::tx::Tx;
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// A `put_` method writes over what is there. A `delete_` method tells whether there was anything.
+impl Tx<'_> {
+    pub(crate) fn put_module(&mut self, module: &ModuleRow, bytes: &[u8]) -> Result<()> {
+        self.put(tables::MODULES, module.digest, module)?;
+        self.put_bytes(tables::MODULE_BYTES, module.digest, bytes)?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_module(&mut self, digest: ModuleDigest) -> Result<bool> {
+        self.delete(tables::MODULE_BYTES, digest)?;
+        self.delete(tables::MODULES, digest)
+    }
+
+    pub(crate) fn put_workflow(&mut self, workflow: &WorkflowRow) -> Result<()> {
+        self.put(tables::WORKFLOWS, &workflow.name, workflow)?;
+        Ok(())
+    }
+
+    /// The definition's name is the workflow's.
+    pub(crate) fn put_version(&mut self, version: &VersionRow) -> Result<()> {
+        self.put(tables::VERSIONS, (&version.definition.name, version.version), version)?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_version(&mut self, workflow: &WorkflowName, version: Version) -> Result<bool> {
+        self.delete(tables::VERSIONS, (workflow, version))
+    }
+
+    pub(crate) fn put_timer(&mut self, at: Timestamp, timer: Timer) -> Result<()> {
+        self.put(tables::TIMERS, (at, timer), &())?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_timer(&mut self, at: Timestamp, timer: Timer) -> Result<bool> {
+        self.delete(tables::TIMERS, (at, timer))
+    }
+
+    pub(crate) fn put_event_wait(&mut self, wait: &EventWaitRow) -> Result<()> {
+        let key = (wait.key_pattern.as_str(), wait.run, wait.task, wait.wait);
+        self.put(tables::event_waits(&wait.key_pattern), key, wait)?;
+        Ok(())
+    }
+
+    /// Its filter does not matter.
+    pub(crate) fn delete_event_wait(&mut self, wait: &EventWaitRow) -> Result<bool> {
+        let key = (wait.key_pattern.as_str(), wait.run, wait.task, wait.wait);
+        self.delete(tables::event_waits(&wait.key_pattern), key)
+    }
+
+    pub(crate) fn put_run_wait(&mut self, wait: RunWaitRow) -> Result<()> {
+        self.put(tables::RUN_WAITS, (wait.awaited, wait.run, wait.task, wait.wait), &())?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_run_wait(&mut self, wait: RunWaitRow) -> Result<bool> {
+        self.delete(tables::RUN_WAITS, (wait.awaited, wait.run, wait.task, wait.wait))
+    }
+
+    /// A cron that takes another's name takes its place under that name.
+    pub(crate) fn put_cron(&mut self, cron: &CronRow) -> Result<()> {
+        if let Some(old) = self.cron(cron.id)? {
+            self.delete(tables::CRON_NAMES, (&old.workflow, &old.name))?;
+        }
+        self.put(tables::CRONS, cron.id, cron)?;
+        self.put(tables::CRON_NAMES, (&cron.workflow, &cron.name), &cron.id)?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_cron(&mut self, id: CronId) -> Result<bool> {
+        let Some(old) = self.cron(id)? else { return Ok(false) };
+        self.delete(tables::CRON_NAMES, (&old.workflow, &old.name))?;
+        self.delete(tables::CRONS, id)
+    }
+
+    pub(crate) fn put_scheduled(&mut self, scheduled: &ScheduledRow) -> Result<()> {
+        self.delete_scheduled(scheduled.id)?;
+        self.put(tables::SCHEDULED, scheduled.id, scheduled)?;
+        let by_time = (scheduled.status, scheduled.trigger_at, scheduled.id);
+        self.put(tables::SCHEDULED_BY_TIME, by_time, &())?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_scheduled(&mut self, id: ScheduledId) -> Result<bool> {
+        let Some(old) = self.scheduled(id)? else { return Ok(false) };
+        self.delete(tables::SCHEDULED_BY_TIME, (old.status, old.trigger_at, id))?;
+        self.delete(tables::SCHEDULED, id)
+    }
+
+    /// The key and the time of an event never change.
+    pub(crate) fn put_event(&mut self, event: &EventRow) -> Result<()> {
+        self.put(tables::EVENTS, event.id, event)?;
+        self.put(tables::EVENTS_BY_KEY, (event.key.as_str(), event.pushed_at, event.id), &())?;
+        Ok(())
+    }
+
+    pub(crate) fn put_idempotency(
+        &mut self,
+        scope: IdempotencyScope<'_>,
+        key: &str,
+        row: &IdempotencyRow,
+    ) -> Result<()> {
+        self.put(tables::IDEMPOTENCY, (keys::scope(scope), key), row)?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_idempotency(&mut self, scope: IdempotencyScope<'_>, key: &str) -> Result<bool> {
+        self.delete(tables::IDEMPOTENCY, (keys::scope(scope), key))
+    }
+}
