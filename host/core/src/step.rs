@@ -389,10 +389,11 @@ impl Stepper<'_> {
         self.run.tasks[usize::from(index.0)].finished_at = Some(self.now);
         self.become_(index, status, reason);
         if matches!(status, Status::Failed | Status::Skipped) && self.workflow.on_failure != Some(index) {
-            for dependent in self.unfinished() {
-                if self.workflow.tasks[usize::from(dependent.0)].parents.contains(&index) {
-                    self.end(dependent, Status::Skipped, Some(Reason::ParentTask));
-                }
+            let depends =
+                |task: &TaskIndex| self.workflow.tasks[usize::from(task.0)].parents.contains(&index);
+            // Looked up anew each time: one may take others along.
+            while let Some(dependent) = self.unfinished().into_iter().find(depends) {
+                self.end(dependent, Status::Skipped, Some(Reason::ParentTask));
             }
         }
     }
