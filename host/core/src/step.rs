@@ -425,3 +425,6 @@ impl TaskRun {
         Lease { attempt: self.attempt, epoch: self.epoch }
     }
 }
+
+#[cfg(test)]
+mod tests;
