@@ -68,15 +68,12 @@ impl Schedule {
     fn next_appointment(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut local = self.expression.next_after(local_of(self.zone, after))?;
         loop {
-            let (at, resume) = match instants(self.zone, local)? {
-                Instants::One(at) | Instants::Two(at, _) => (at, self.expression.next_after(local)),
-                // All that the clocks skip is one firing, also when they go on at a match.
-                Instants::Gap(end, local) => (end, self.expression.next_from(local)),
-            };
-            if at > after {
-                return Some(at);
+            match instants(self.zone, local)? {
+                Instants::One(at) | Instants::Two(at, _) if at > after => return Some(at),
+                // Kept already: only the local time comes again.
+                Instants::One(_) | Instants::Two(..) => local = self.expression.next_after(local)?,
+                Instants::Gap(end, _) => return Some(end),
             }
-            local = resume?;
         }
     }
 

@@ -57,12 +57,23 @@ fn times_missed_while_the_host_was_down_follow_the_policy() {
 #[test]
 fn missed_and_late_times_fire_together_in_order() {
     for (policy, expected) in ALL_POLICIES.into_iter().zip([
-        fires(&[16, 17], 18),
-        fires(&[15, 16, 17], 18),
-        // Short as the window is, what came due since the start is late, not missed.
-        fires(&[16, 17], 18),
+        fires(&[16, 17, 18], 19),
+        fires(&[15, 16, 17, 18], 19),
+        // The window reaches back to 16:54, but what came due since the start is late, not missed.
+        fires(&[16, 17, 18], 19),
     ]) {
-        assert_eq!(hourly_due(policy, 17.9, 15.5), expected, "{policy:?}");
+        assert_eq!(hourly_due(policy, 18.9, 15.5), expected, "{policy:?}");
+    }
+}
+
+#[test]
+fn one_run_stands_for_the_latest_missed_time_to_the_millisecond() {
+    let secondly = Schedule::parse("* * * * * *", "UTC").unwrap();
+    let at = Timestamp::from_millis;
+    for up_since in 1001..9001 {
+        let firing = due(&secondly, CatchUp::One, at(1000), at(up_since), at(up_since));
+        let latest = (up_since - 1) / 1000 * 1000;
+        assert_eq!(firing.fire[0], at(latest), "up since {up_since} ms");
     }
 }
 

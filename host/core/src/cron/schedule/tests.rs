@@ -312,6 +312,11 @@ fn seconds_come_first_and_the_next_time_is_strictly_later() {
     let schedule = Schedule::parse("*/2 * * * * *", "UTC").unwrap();
     let next = |millis| schedule.next_after(Timestamp::from_millis(millis)).unwrap().as_millis();
     assert_eq!([next(0), next(1), next(1999), next(2000)], [2000, 2000, 2000, 4000]);
+
+    // Also in the middle of an hour that comes again.
+    let hourly = Schedule::parse("@hourly", "Europe/Paris").unwrap();
+    let after = at("2025-10-26T00:30").after(std::time::Duration::from_millis(500));
+    assert_eq!(hourly.next_after(after), Some(at("2025-10-26T01:00")));
 }
 
 #[test]
