@@ -47,6 +47,10 @@ pub const DURATION_MAX: Duration = Duration::from_millis(3_155_760_000_000);
 /// Longest execution timeout: a day.
 pub const EXECUTION_TIMEOUT_MAX: Duration = Duration::from_hours(24);
 
+/// Most problems that are looked for: an author mends no more at once, and some, such as a cron that
+/// never fires, take milliseconds to find.
+pub const PROBLEMS_MAX: usize = 100;
+
 /// Most attempts after the first.
 pub const RETRIES_MAX: u32 = 1000;
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::DURATION_MAX;
+use super::{DURATION_MAX, PROBLEMS_MAX};
 
 /// One thing that is wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +89,8 @@ impl Checker {
         self.path = outer;
     }
 
-    /// Checks how many items a list has, and then each of them. Of a list that is too long the
-    /// surplus is not looked at, so that the work stays bounded.
+    /// Checks how many items a list has, and then each of them. The surplus of a list that is too
+    /// long is not looked at, and nothing once there are problems enough: the work stays bounded.
     pub(super) fn each<T>(
         &mut self,
         list: &str,
@@ -104,6 +104,9 @@ impl Checker {
             self.report(list, ProblemCode::InvalidCount, message);
         }
         for (i, item) in items.iter().enumerate().take(*count.end()) {
+            if self.problems.len() >= PROBLEMS_MAX {
+                return;
+            }
             self.within(&format!("{list}[{i}]"), |checker| check(checker, item));
         }
     }

@@ -112,6 +112,19 @@ fn crons_are_checked_by_expression_and_zone() {
     assert_eq!(fields, ["expression", "timezone"]);
 }
 
+/// 64 workflows with 64 crons each would take minutes if none of them ever fired and all were
+/// looked at.
+#[test]
+fn a_definition_full_of_problems_is_given_up_on() {
+    let mut hopeless = workflow("hopeless");
+    hopeless.crons = (0..64).map(|i| cron(&format!("c{i}"))).collect();
+    for cron in &mut hopeless.crons {
+        cron.spec.expression = "every day".to_owned();
+    }
+    let found = validate_module(&vec![hopeless; 64]).len();
+    assert!((PROBLEMS_MAX..2 * PROBLEMS_MAX).contains(&found), "{found}");
+}
+
 #[test]
 fn event_subscriptions_are_checked_by_pattern_and_filter() {
     assert_problem("events[0].keyPattern", "invalid_key_pattern", |w| w.events[0].key_pattern.clear());
