@@ -34,6 +34,12 @@ impl KeyPattern {
         &self.0
     }
 
+    /// The only key that it matches, when it has no `*`.
+    #[must_use]
+    pub fn as_exact(&self) -> Option<&str> {
+        (!self.0.contains('*')).then_some(self.as_str())
+    }
+
     /// Whether it matches this key, in time proportional to the length of the key.
     #[must_use]
     pub fn matches(&self, key: &str) -> bool {

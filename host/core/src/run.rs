@@ -277,6 +277,8 @@ pub struct TaskRun {
     pub epoch: u64,
     /// Hosts in a row that did not survive the step.
     pub lost_hosts: u8,
+    /// Whether the step began before, on a host that is gone.
+    pub repeated: bool,
     /// Time that the finished steps of this attempt really ran.
     pub ran: Duration,
     /// Whether the attempt has a snapshot to go on from.
@@ -311,6 +313,7 @@ impl Default for TaskRun {
             attempt: 0,
             epoch: 0,
             lost_hosts: 0,
+            repeated: false,
             ran: Duration::ZERO,
             has_snapshot: false,
             waits: Vec::new(),
@@ -376,10 +379,12 @@ pub enum RunEvent {
         /// Which task.
         task: TaskIndex,
     },
-    /// The host that ran the step is gone.
+    /// The host that ran the step is gone, or going.
     HostLost {
         /// Which task.
         task: TaskIndex,
+        /// Whether nobody knows why, so that the step itself may be the reason.
+        crashed: bool,
     },
     /// It cannot run at all, whatever its tasks.
     Rejected {

@@ -58,7 +58,7 @@ pub fn step(
         RunEvent::WaitSettled { task, wait, outcome } => stepper.wait_settled(task, wait, outcome)?,
         RunEvent::RetryDue { task } => stepper.retry_due(task)?,
         RunEvent::ScheduleTimeout { task } => stepper.schedule_timeout(task)?,
-        RunEvent::HostLost { task } => stepper.host_lost(task)?,
+        RunEvent::HostLost { task, crashed } => stepper.host_lost(task, crashed)?,
         RunEvent::Rejected { reason, error } => stepper.rejected(reason, &error),
         RunEvent::Cancel { reason } => stepper.cancel(reason),
     }
@@ -138,6 +138,7 @@ impl Stepper<'_> {
             return Err(Refused::StaleLease);
         }
         task.lost_hosts = 0;
+        task.repeated = false;
         task.ran += ran;
         self.effects.push(Effect::Release { task: index });
         match result {
@@ -179,12 +180,13 @@ impl Stepper<'_> {
         Ok(())
     }
 
-    fn host_lost(&mut self, index: TaskIndex) -> Result<(), Refused> {
+    fn host_lost(&mut self, index: TaskIndex, crashed: bool) -> Result<(), Refused> {
         let task = self.task(index)?;
         if task.status != Status::Running {
             return Err(Refused::WrongStatus { status: task.status, event: "host lost" });
         }
-        task.lost_hosts += 1;
+        task.lost_hosts += u8::from(crashed);
+        task.repeated = true;
         task.delivered = 0;
         if task.lost_hosts < LOST_HOSTS_MAX {
             self.enqueue(index, Some(Reason::HostLost));

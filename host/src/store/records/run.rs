@@ -121,6 +121,7 @@ struct StoredTaskRun<'a> {
     attempt: u32,
     epoch: u64,
     lost_hosts: u8,
+    repeated: bool,
     ran: Duration,
     has_snapshot: bool,
     #[serde(borrow)]
@@ -200,6 +201,7 @@ impl<'a> From<&'a TaskRun> for StoredTaskRun<'a> {
             attempt: task.attempt,
             epoch: task.epoch,
             lost_hosts: task.lost_hosts,
+            repeated: task.repeated,
             ran: task.ran,
             has_snapshot: task.has_snapshot,
             waits: task.waits.iter().map(StoredWait::from).collect(),
@@ -226,6 +228,7 @@ impl TryFrom<StoredTaskRun<'_>> for TaskRun {
             attempt: stored.attempt,
             epoch: stored.epoch,
             lost_hosts: stored.lost_hosts,
+            repeated: stored.repeated,
             ran: stored.ran,
             has_snapshot: stored.has_snapshot,
             waits: stored.waits.into_iter().map(Wait::from).collect(),

@@ -164,6 +164,7 @@ pub(super) fn run() -> Run {
             attempt: 2,
             epoch: 7,
             lost_hosts: 1,
+            repeated: true,
             ran: Duration::from_micros(1234),
             has_snapshot: true,
             waits: vec![

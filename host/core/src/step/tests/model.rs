@@ -87,13 +87,14 @@ impl Driver {
             {
                 self.untold.entry(*task).or_default().push(Settled { id: *wait, outcome: *outcome });
             }
-            RunEvent::HostLost { task } => {
+            RunEvent::HostLost { task, crashed } => {
                 assert!(self.running.remove(task).is_some());
                 self.told.remove(task);
                 let lost = self.lost.entry(*task).or_default();
-                *lost += 1;
-                let given_up = self.run.task(*task).unwrap().status == Status::Failed;
-                assert_eq!(given_up, *lost == LOST_HOSTS_MAX);
+                *lost += u8::from(*crashed);
+                let after = self.run.task(*task).unwrap();
+                assert_eq!(after.status == Status::Failed, *lost == LOST_HOSTS_MAX);
+                assert!(after.repeated);
             }
             RunEvent::StepEnded { task, ran, result, .. } => {
                 self.lost.remove(task);

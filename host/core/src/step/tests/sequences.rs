@@ -39,7 +39,10 @@ enum Move {
         task: u8,
         timer: TaskTimer,
     },
-    LoseHost(u8),
+    LoseHost {
+        task: u8,
+        crashed: bool,
+    },
     StaleResult {
         task: u8,
         behind: u64,
@@ -80,7 +83,7 @@ fn moves() -> impl Strategy<Value = Move> {
         80 => any::<usize>().prop_map(Move::Settle),
         10 => (any::<u8>(), 0..9_u64).prop_map(|(task, wait)| Move::SettleUnknown { task, wait }),
         40 => (any::<u8>(), timer).prop_map(|(task, timer)| Move::Ring { task, timer }),
-        30 => any::<u8>().prop_map(Move::LoseHost),
+        30 => any::<(u8, bool)>().prop_map(|(task, crashed)| Move::LoseHost { task, crashed }),
         10 => (any::<u8>(), 1..3_u64).prop_map(|(task, behind)| Move::StaleResult { task, behind }),
         2 => Just(Move::Create),
         1 => Just(Move::Reject),
@@ -174,8 +177,8 @@ impl Driver {
                     TaskTimer::ScheduleTimeout => RunEvent::ScheduleTimeout { task },
                 });
             }
-            Move::LoseHost(task) => {
-                let _ = self.apply(RunEvent::HostLost { task: pick(task) });
+            Move::LoseHost { task, crashed } => {
+                let _ = self.apply(RunEvent::HostLost { task: pick(task), crashed });
             }
             Move::StaleResult { task, behind } => {
                 let task = pick(task);
@@ -245,7 +248,7 @@ fn a_task_is_given_up_when_ten_hosts_in_a_row_did_not_survive_it() {
     let lose = |driver: &mut Driver, times| {
         for _ in 0..times {
             driver.make(Move::Slot(0));
-            driver.make(Move::LoseHost(0));
+            driver.make(Move::LoseHost { task: 0, crashed: true });
         }
     };
     lose(&mut driver, LOST_HOSTS_MAX - 1);
@@ -257,6 +260,10 @@ fn a_task_is_given_up_when_ten_hosts_in_a_row_did_not_survive_it() {
     lose(&mut driver, LOST_HOSTS_MAX - 1);
     assert_eq!(driver.run.status, Status::Queued, "a step that ended began the count anew");
     assert_eq!(driver.run.tasks[0].reason, Some(Reason::HostLost), "the history says why it is queued again");
+    driver.make(Move::Slot(0));
+    driver.make(Move::LoseHost { task: 0, crashed: false });
+    assert_eq!(driver.run.status, Status::Queued, "a host that stopped in order is not counted");
+    assert!(driver.run.tasks[0].repeated);
     lose(&mut driver, 1);
     assert_eq!((driver.run.status, driver.run.reason), (Status::Failed, Some(Reason::HostLost)));
 }

@@ -144,7 +144,7 @@ fn event_of(name: &str, run: &Run) -> RunEvent {
         "settled other" => settled(99),
         "retry due" => RunEvent::RetryDue { task: SUBJECT },
         "schedule timeout" => RunEvent::ScheduleTimeout { task: SUBJECT },
-        "host lost" => RunEvent::HostLost { task: SUBJECT },
+        "host lost" => RunEvent::HostLost { task: SUBJECT, crashed: true },
         "rejected" => {
             RunEvent::Rejected { reason: Reason::WorkflowDeleted, error: TaskError::new("it is gone") }
         }
@@ -187,7 +187,7 @@ fn an_event_for_a_task_that_is_not_there_is_refused() {
         RunEvent::WaitSettled { task, wait: WaitId(1), outcome: WaitOutcome::Elapsed },
         RunEvent::RetryDue { task },
         RunEvent::ScheduleTimeout { task },
-        RunEvent::HostLost { task },
+        RunEvent::HostLost { task, crashed: true },
     ] {
         let mut run = before.clone();
         assert!(step(&mut run, &workflow, event.clone(), Timestamp::from_millis(NOW)).is_err(), "{event:?}");
