@@ -37,7 +37,7 @@ impl<K, V> Copy for Table<K, V> {}
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $constant:ident = $name:literal: $key:ty => $row:ty;)*) => {
-        #[expect(non_camel_case_types, reason = "named after the constants")]
+        #[expect(non_camel_case_types, clippy::upper_case_acronyms, reason = "named after the constants")]
         enum Slot { $($constant),* }
 
         $(

@@ -4,4 +4,5 @@ mod behaviour;
 mod crash;
 mod golden;
 mod open;
+mod random;
 mod samples;

@@ -124,8 +124,11 @@ fn open(disk: &Disk) -> Store {
     Store::with_backend(disk.clone(), "disk".as_ref(), CACHE_BYTES, at(0)).unwrap()
 }
 
+/// The slot of the table, the key and the row.
+type Rows = Vec<(usize, Vec<u8>, Vec<u8>)>;
+
 /// Every row of every table.
-pub(super) fn contents(store: &Store) -> Vec<(usize, Vec<u8>, Vec<u8>)> {
+pub(super) fn contents(store: &Store) -> Rows {
     let reader = store.reader().unwrap();
     let mut all = Vec::new();
     for slot in 0..tables::ALL.len() {
@@ -175,7 +178,7 @@ fn batch(tx: &mut Tx<'_>, dice: &mut Dice) -> Result<(), StoreError> {
 /// What the store held after each commit, and how much had been done to the disk by then.
 struct History {
     log: Vec<Op>,
-    states: Vec<(usize, Vec<(usize, Vec<u8>, Vec<u8>)>)>,
+    states: Vec<(usize, Rows)>,
 }
 
 /// Two sessions, the first of which creates the store.
