@@ -1,3 +1,10 @@
 //! The only folder that knows wasmtime: what a guest can do, and how its state is kept.
+//!
+//! - `engine`: the surface. `prepare`, `inspect`, `module`, `disk`: from bytes to a ready module.
+//! - `instrument`: what is added to a component so that its state can be read and written.
+//! - `execute`: one step. `instance`, `image`, `snapshot`: its instance and state.
+//! - `ctx`, `cap`, `wasi`, `limits`, `budget`, `logs`: what a guest may touch and use up.
 
+mod instrument;
+mod refusal;
 mod step;

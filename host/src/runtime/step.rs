@@ -38,6 +38,13 @@ pub(crate) enum StepEntry {
     Resume { snapshot: Vec<u8>, settled: Vec<SettledWait> },
 }
 
+impl Default for StepEntry {
+    /// A start that hands nothing in.
+    fn default() -> Self {
+        Self::Start { parents: Vec::new(), failure: None }
+    }
+}
+
 /// A settled wait with what the guest gets to see of it.
 #[derive(Debug)]
 pub(crate) struct SettledWait {

@@ -1,0 +1,108 @@
+//! Why a module cannot be taken in, or cannot be loaded again.
+
+use dormouse_core::id::ModuleDigest;
+
+/// Largest component that is taken in, in bytes. Compiling takes a multiple of it in memory.
+pub(crate) const MODULE_BYTES_MAX: usize = 64 << 20;
+
+/// Why an upload is refused. Messages say how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Refusal {
+    #[error("this is no WebAssembly: upload the `.wasm` file that the compiler wrote")]
+    NotWasm,
+    #[error(
+        "this is a core module, not a component: build with `--target wasm32-wasip2`, \
+         or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    #[error("this is malformed: {problem}")]
+    Malformed { problem: String },
+    #[error("the module has {size_bytes} bytes; at most {MODULE_BYTES_MAX} are taken in")]
+    TooLarge { size_bytes: usize },
+    #[error(
+        "the component does not export `{wanted}`; it exports {}",
+        if .exports.is_empty() { "nothing".to_owned() } else { listed(.exports) }
+    )]
+    MissingInterface { wanted: &'static str, exports: Vec<String> },
+    #[error("nothing can be linked for {}; only `dormouse:workflow` and WASI 0.2 can", listed(.names))]
+    UnknownImport { names: Vec<String> },
+    #[error("its interfaces do not fit those of this host: {problem}")]
+    InterfaceMismatch { problem: String },
+    #[error("its state cannot be kept in a snapshot: {0}")]
+    NotSnapshottable(#[from] NotSnapshottable),
+    #[error("it does not compile: {problem}")]
+    Compile { problem: String },
+    #[error("compiling took longer than {seconds} s")]
+    CompileTimeout { seconds: u64 },
+    #[error("`{function}` failed: {problem}")]
+    InitFailed { function: &'static str, problem: String },
+    #[error("{field}: {problem}")]
+    InvalidDefinition { field: String, problem: String },
+}
+
+impl Refusal {
+    /// The stable code of the refusal in the API.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::NotWasm => "not_wasm",
+            Self::CoreModule => "core_module",
+            Self::Malformed { .. } => "malformed",
+            Self::TooLarge { .. } => "too_large",
+            Self::MissingInterface { .. } => "missing_interface",
+            Self::UnknownImport { .. } => "unknown_import",
+            Self::InterfaceMismatch { .. } => "interface_mismatch",
+            Self::NotSnapshottable(_) => "not_snapshottable",
+            Self::Compile { .. } => "compile_failed",
+            Self::CompileTimeout { .. } => "compile_timeout",
+            Self::InitFailed { .. } => "init_failed",
+            Self::InvalidDefinition { .. } => "invalid_definition",
+        }
+    }
+}
+
+/// What a snapshot of memories and globals would miss.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum NotSnapshottable {
+    #[error("it writes to tables (`{instruction}`)")]
+    TableWrite { instruction: &'static str },
+    #[error("it drops passive segments while it runs (`{instruction}`)")]
+    SegmentDrop { instruction: &'static str },
+    #[error("it has a shared memory; build it without threads")]
+    SharedMemory,
+    #[error("it has a 64-bit memory; build it for a 32-bit target")]
+    Memory64,
+    #[error("it has a mutable global of type `{ty}`; only i32, i64, f32 and f64 are kept")]
+    GlobalType { ty: String },
+    #[error("it instantiates core module {index} twice")]
+    InstantiatedTwice { index: u32 },
+    #[error("it has core modules in nested components; compose the code before it becomes a component")]
+    NestedModule,
+    #[error("it takes core modules from outside")]
+    ForeignModule,
+    #[error("it defines resources of its own")]
+    OwnResources,
+    #[error("it uses the name `{name}`, which is reserved")]
+    ReservedName { name: String },
+    #[error("it has {count} {what}; at most {max} are kept")]
+    TooMany { what: &'static str, count: usize, max: usize },
+    #[error("its memory after `init` is not the same every time; keep addresses and counters out of it")]
+    Unstable,
+}
+
+/// Why a module that was taken in once cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum LoadError {
+    #[error("the bytes of module {digest} cannot be read: {problem}")]
+    Bytes { digest: ModuleDigest, problem: String },
+    #[error("the bytes kept for module {digest} are those of {found}")]
+    WrongBytes { digest: ModuleDigest, found: ModuleDigest },
+    #[error("module {digest} is refused by this host")]
+    Refused { digest: ModuleDigest, source: Refusal },
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
