@@ -5,6 +5,8 @@
 //! - `execute`: one step. `instance`, `image`, `snapshot`: its instance and state.
 //! - `ctx`, `cap`, `wasi`, `limits`, `budget`, `logs`: what a guest may touch and use up.
 
+mod image;
 mod instrument;
 mod refusal;
+mod snapshot;
 mod step;
