@@ -5,8 +5,16 @@
 //! - `execute`: one step. `instance`, `image`, `snapshot`: its instance and state.
 //! - `ctx`, `cap`, `wasi`, `limits`, `budget`, `logs`: what a guest may touch and use up.
 
+mod bindings;
+mod budget;
+mod cap;
+mod convert;
+mod ctx;
 mod image;
 mod instrument;
+mod limits;
+mod logs;
 mod refusal;
 mod snapshot;
 mod step;
+mod wasi;

@@ -1,0 +1,31 @@
+//! `events`: events that a task pushes, taken in when the step is committed.
+
+use dormouse_core::id::EventId;
+
+use crate::runtime::bindings::imports::events::{Event, Host};
+use crate::runtime::bindings::types::HostError;
+use crate::runtime::budget::{argument, inherited, invalid, priority};
+use crate::runtime::convert::KEY_BYTES_MAX;
+use crate::runtime::ctx::{Ctx, StepCtx};
+use crate::runtime::step::Push;
+
+impl Host for Ctx {
+    fn push(&mut self, event: Event) -> wasmtime::Result<Result<String, HostError>> {
+        let clock = self.clock.clone();
+        Ok(push(self.step()?, event, || clock.event_id()).map(|id| id.to_string()))
+    }
+}
+
+fn push(step: &mut StepCtx, event: Event, id: impl FnOnce() -> EventId) -> Result<EventId, HostError> {
+    let key = event.key;
+    if key.is_empty() || key.len() > KEY_BYTES_MAX || key.contains('*') {
+        return Err(invalid(format!("key: it must have 1 to {KEY_BYTES_MAX} bytes and no `*`")));
+    }
+    let payload = argument("payload", &event.payload)?;
+    let metadata = inherited(event.metadata, &step.run.metadata)?;
+    let priority = priority(event.priority)?;
+    step.budget.take("events", step.requests.events.len(), key.len() + payload.as_str().len(), &metadata)?;
+    let id = id();
+    step.requests.events.push(Push { id, key, payload, metadata, priority });
+    Ok(id)
+}

@@ -1,0 +1,71 @@
+//! `runs`: child runs, which begin when the step is committed.
+
+use std::time::Duration;
+
+use dormouse_core::id::RunId;
+use dormouse_core::workflow::Json;
+
+use crate::runtime::bindings::imports::runs::{Host, SpawnRequest};
+use crate::runtime::bindings::types::{HostError, HostErrorCode};
+use crate::runtime::budget::{argument, duration, inherited, invalid, priority};
+use crate::runtime::ctx::{Ctx, StepCtx};
+use crate::runtime::step::{Spawn, Target, TargetError};
+
+/// How long an idempotency key is remembered when the guest does not say.
+const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+
+impl Host for Ctx {
+    fn spawn(&mut self, request: SpawnRequest) -> wasmtime::Result<Result<String, HostError>> {
+        let clock = self.clock.clone();
+        Ok(spawn(self.step()?, request, || clock.run_id()).map(|id| id.to_string()))
+    }
+}
+
+fn spawn(step: &mut StepCtx, request: SpawnRequest, id: impl FnOnce() -> RunId) -> Result<RunId, HostError> {
+    let bytes = request.input.len() + request.workflow.len();
+    let input = argument("input", &request.input)?;
+    let metadata = inherited(request.metadata, &step.run.metadata)?;
+    let priority = priority(request.priority)?;
+    let idempotency = idempotency(request.idempotency_key, request.idempotency_ttl)?;
+    let target = target(step, &request.workflow, &input)?;
+    if let Some((key, _)) = &idempotency
+        && let Some(run) = known_run(step, &target, key)
+    {
+        return Ok(run);
+    }
+    step.budget.take("child runs", step.requests.spawns.len(), bytes, &metadata)?;
+    let id = id();
+    let detached = request.detached;
+    step.requests.spawns.push(Spawn { id, target, input, metadata, priority, detached, idempotency });
+    Ok(id)
+}
+
+fn idempotency(key: Option<String>, ttl: Option<u64>) -> Result<Option<(String, Duration)>, HostError> {
+    let Some(key) = key else { return Ok(None) };
+    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
+        return Err(invalid(format!("idempotency-key: it must have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes")));
+    }
+    let ttl = ttl.map_or(Ok(IDEMPOTENCY_TTL), duration);
+    Ok(Some((key, ttl.map_err(|problem| invalid(format!("idempotency-ttl: {problem}")))?)))
+}
+
+/// The run that holds the key: one that this very step spawned, or an earlier one.
+fn known_run(step: &StepCtx, target: &Target, key: &str) -> Option<RunId> {
+    let holds = |spawn: &&Spawn| {
+        spawn.target.workflow == target.workflow && spawn.idempotency.as_ref().is_some_and(|(k, _)| k == key)
+    };
+    let spawned = step.requests.spawns.iter().find(holds).map(|spawn| spawn.id);
+    spawned.or_else(|| step.host.idempotent_run(&target.workflow, key))
+}
+
+/// What a workflow is right now, if it takes this input.
+pub(super) fn target(step: &StepCtx, workflow: &str, input: &Json) -> Result<Target, HostError> {
+    step.host.target(workflow, input).map_err(|error| HostError {
+        code: match error {
+            TargetError::UnknownWorkflow { .. } => HostErrorCode::UnknownWorkflow,
+            TargetError::InvalidInput { .. } => HostErrorCode::InvalidInput,
+        },
+        message: error.to_string(),
+    })
+}

@@ -1,0 +1,154 @@
+//! What goes into a step and comes out of it, between the words of `wit/` and those of the host.
+
+use std::collections::HashSet;
+
+use dormouse_core::id::{TaskName, WaitId};
+use dormouse_core::run::TaskError;
+use dormouse_core::wait::{OPEN_WAITS_MAX, Wait, WaitCondition};
+use dormouse_core::workflow::{Json, Metadata};
+
+use super::bindings::{guest, types};
+use super::budget::{duration, json, timestamp};
+use super::logs::cut;
+use super::step::{SettledOutcome, SettledWait, StepRequest};
+
+/// Longest event key and key pattern.
+pub(super) const KEY_BYTES_MAX: usize = 256;
+/// Longest CEL expression.
+pub(super) const EXPRESSION_BYTES_MAX: usize = 16 << 10;
+/// Longest message of a task's error; the rest is cut off.
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+
+/// What a guest returned, checked.
+pub(super) enum Returned {
+    Completed(Json),
+    Failed { error: TaskError, retryable: bool },
+    Suspended { waits: Vec<Wait>, dropped: Vec<WaitId> },
+}
+
+/// Checks what a guest returned; the error says what makes no sense in it.
+pub(super) fn returned(result: guest::StepResult) -> Result<Returned, String> {
+    match result {
+        guest::StepResult::Completed(output) => {
+            let output = json(&output).map_err(|problem| format!("the output cannot be kept: {problem}"))?;
+            Ok(Returned::Completed(output))
+        }
+        guest::StepResult::Failed(error) => {
+            let retryable = error.retryable;
+            Ok(Returned::Failed { error: task_error(error), retryable })
+        }
+        guest::StepResult::Suspended(guest::Suspension { waits, dropped }) => {
+            for (what, count) in [("waits", waits.len()), ("dropped waits", dropped.len())] {
+                if count > OPEN_WAITS_MAX {
+                    return Err(format!("{count} {what}; at most {OPEN_WAITS_MAX} can be open"));
+                }
+            }
+            let mut ids = HashSet::new();
+            if let Some(twice) = waits.iter().find(|wait| !ids.insert(wait.id)) {
+                return Err(format!("two waits have the id {}", twice.id));
+            }
+            let waits = waits.into_iter().map(wait).collect::<Result<_, _>>()?;
+            Ok(Returned::Suspended { waits, dropped: dropped.into_iter().map(WaitId).collect() })
+        }
+    }
+}
+
+fn wait(wait: guest::Wait) -> Result<Wait, String> {
+    let condition = condition(wait.condition).map_err(|problem| format!("wait {}: {problem}", wait.id))?;
+    Ok(Wait { id: WaitId(wait.id), condition })
+}
+
+fn condition(condition: guest::WaitCondition) -> Result<WaitCondition, String> {
+    match condition {
+        guest::WaitCondition::Until(at) => timestamp(at).map(WaitCondition::Until),
+        guest::WaitCondition::Event(event) => {
+            key_pattern(&event.key_pattern)?;
+            event.filter.as_deref().map_or(Ok(()), expression)?;
+            let look_back = event.look_back.map(duration).transpose()?;
+            Ok(WaitCondition::Event { key_pattern: event.key_pattern, filter: event.filter, look_back })
+        }
+        guest::WaitCondition::Run(id) => {
+            id.parse().map(WaitCondition::Run).map_err(|error| format!("{error}"))
+        }
+    }
+}
+
+/// Checks the length of a key pattern.
+pub(super) fn key_pattern(pattern: &str) -> Result<(), String> {
+    if pattern.is_empty() || pattern.len() > KEY_BYTES_MAX {
+        return Err(format!("the key pattern has {} bytes; it needs 1 to {KEY_BYTES_MAX}", pattern.len()));
+    }
+    Ok(())
+}
+
+/// Checks the length of a CEL expression.
+pub(super) fn expression(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > EXPRESSION_BYTES_MAX {
+        return Err(format!("the expression has {} bytes; it needs 1 to {EXPRESSION_BYTES_MAX}", text.len()));
+    }
+    Ok(())
+}
+
+/// The task has failed all the same when its details are no JSON; then they are left out.
+fn task_error(error: types::TaskError) -> TaskError {
+    let mut message = cut(&error.message, MESSAGE_BYTES_MAX).to_owned();
+    let details = error.details.and_then(|details| {
+        json(&details).inspect_err(|problem| message += &format!(" (details left out: {problem})")).ok()
+    });
+    TaskError { message, details }
+}
+
+/// What a task starts on.
+pub(super) fn task_context(
+    request: &StepRequest,
+    parents: Vec<(TaskName, Json)>,
+    failure: Option<TaskError>,
+) -> guest::TaskContext {
+    guest::TaskContext {
+        workflow: request.run.workflow.to_string(),
+        task: request.task_name.to_string(),
+        input: request.run.input.as_str().to_owned(),
+        parents: parents.into_iter().map(|(name, output)| (name.to_string(), text(&output))).collect(),
+        failure: failure.map(error_of_another),
+    }
+}
+
+/// What a guest gets to see of its settled waits.
+pub(super) fn settled(waits: Vec<SettledWait>) -> Vec<guest::SettledWait> {
+    let settled = |wait: SettledWait| guest::SettledWait { id: wait.id.0, outcome: outcome(wait.outcome) };
+    waits.into_iter().map(settled).collect()
+}
+
+fn outcome(outcome: SettledOutcome) -> guest::WaitOutcome {
+    use guest::{ReceivedEvent, RunOutcome, WaitOutcome};
+    match outcome {
+        SettledOutcome::Elapsed => WaitOutcome::Elapsed,
+        SettledOutcome::Event { id, key, payload, metadata, pushed_at } => {
+            WaitOutcome::Event(ReceivedEvent {
+                id: id.to_string(),
+                key,
+                payload: text(&payload),
+                metadata: pairs(&metadata),
+                pushed_at: pushed_at.as_millis(),
+            })
+        }
+        SettledOutcome::RunCompleted { output } => WaitOutcome::Run(RunOutcome::Completed(text(&output))),
+        SettledOutcome::RunFailed { error } => WaitOutcome::Run(RunOutcome::Failed(error_of_another(error))),
+        SettledOutcome::RunCancelled { reason } => WaitOutcome::Run(RunOutcome::Cancelled(reason)),
+    }
+}
+
+/// The error of a task that has ended: nothing retries it any more.
+fn error_of_another(error: TaskError) -> types::TaskError {
+    let details = error.details.as_ref().map(text);
+    types::TaskError { message: error.message, retryable: false, details }
+}
+
+/// Metadata as a guest sees it.
+pub(super) fn pairs(metadata: &Metadata) -> Vec<(String, String)> {
+    metadata.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn text(json: &Json) -> String {
+    json.as_str().to_owned()
+}
