@@ -1,0 +1,100 @@
+//! Compiled modules on disk. Only what this host wrote itself is ever loaded: the folder is its
+//! own, and a digest beside each file tells whether it is whole.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dormouse_core::id::ModuleDigest;
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::instrument;
+
+/// A folder of compiled modules.
+pub(super) struct DiskCache {
+    folder: PathBuf,
+    /// Of the engine and the instrumentation: what another one compiled is of no use.
+    compatibility: String,
+}
+
+impl DiskCache {
+    /// Makes the folder, readable for nobody else, unless it is there.
+    pub(super) fn open(folder: PathBuf, engine: &Engine) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let mut hash = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hash);
+        instrument::VERSION.hash(&mut hash);
+        Ok(Self { folder, compatibility: format!("{:016x}", hash.finish()) })
+    }
+
+    /// The compiled module, if it is there and whole.
+    pub(super) fn load(&self, digest: ModuleDigest, engine: &Engine) -> Option<Component> {
+        let path = self.path(digest);
+        let bytes = fs::read(&path).ok()?;
+        let expected = fs::read(checksum_path(&path)).ok()?;
+        if Sha256::digest(&bytes).as_slice() != expected {
+            tracing::warn!(module.digest = %digest, "a compiled module is damaged and is compiled anew");
+            return None;
+        }
+        #[expect(unsafe_code, reason = "the file is this host's own work, as its checksum confirms")]
+        // SAFETY: `store` wrote the file from `Component::serialize`; the folder is the host's own.
+        let component = unsafe { Component::deserialize_file(engine, &path) };
+        component
+            .inspect_err(
+                |error| tracing::warn!(module.digest = %digest, %error, "cannot load a compiled module"),
+            )
+            .ok()
+    }
+
+    /// Keeps a compiled module. When that fails it is only compiled again another time.
+    pub(super) fn store(&self, digest: ModuleDigest, component: &Component) {
+        let path = self.path(digest);
+        let written = component.serialize().map_err(io::Error::other).and_then(|bytes| {
+            // The checksum comes last: without it the file does not count.
+            write_whole(&path, &bytes)?;
+            write_whole(&checksum_path(&path), &Sha256::digest(&bytes))
+        });
+        if let Err(error) = written {
+            tracing::warn!(module.digest = %digest, %error, "cannot keep a compiled module");
+        }
+    }
+
+    /// Removes all that is kept of a module, by this engine or another.
+    pub(super) fn remove(&self, digest: ModuleDigest) {
+        let prefix = hex(digest);
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())
+                && let Err(error) = fs::remove_file(entry.path())
+            {
+                tracing::warn!(module.digest = %digest, %error, "cannot remove a compiled module");
+            }
+        }
+    }
+
+    fn path(&self, digest: ModuleDigest) -> PathBuf {
+        self.folder.join(format!("{}-{}.cwasm", hex(digest), self.compatibility))
+    }
+}
+
+fn checksum_path(path: &Path) -> PathBuf {
+    path.with_extension("sha256")
+}
+
+/// Writes a file that is there either whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}-{}.tmp", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
+    let temporary = path.with_file_name(name);
+    fs::write(&temporary, bytes)?;
+    fs::rename(&temporary, path)
+}
+
+fn hex(digest: ModuleDigest) -> String {
+    digest.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,141 @@
+//! Makes a module ready to run: compiles it or finds it compiled, links it, takes its base image.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_core::id::ModuleDigest;
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
+use wasmtime::component::Component;
+
+use super::bindings::definitions;
+use super::ctx::Ctx;
+use super::engine::Inner;
+use super::failure::explain;
+use super::image::{BaseImage, State};
+use super::instance::{Guest, Prepared};
+use super::instrument;
+use super::interfaces;
+use super::logs::Logs;
+use super::module::Module;
+use super::refusal::{LoadError, MODULE_BYTES_MAX, Refusal};
+use super::supervise::{TimedOut, supervised};
+
+/// Longest that compiling one module may take.
+const COMPILE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest that `init` and `definition` together may take.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A component that was compiled, with the names of what it imports.
+pub(super) struct Compiled {
+    pub(super) component: Component,
+    pub(super) imports: Vec<String>,
+}
+
+/// Finds a module compiled on disk, or compiles it from its bytes, and makes it ready.
+pub(super) async fn load(
+    inner: &Arc<Inner>,
+    digest: ModuleDigest,
+    bytes: impl FnOnce() -> Result<Vec<u8>, String>,
+) -> Result<Arc<Module>, LoadError> {
+    let refused = |source| LoadError::Refused { digest, source };
+    let unreadable = |problem| LoadError::Bytes { digest, problem };
+    let cache = inner.clone();
+    let found = inner.blocking(move || cache.disk.load(digest, &cache.engine)).await.map_err(unreadable)?;
+    let component = match found {
+        Some(component) => component,
+        None => {
+            let bytes = bytes().map_err(unreadable)?;
+            let found = digest_of(&bytes);
+            if found != digest {
+                return Err(LoadError::WrongBytes { digest, found });
+            }
+            compile(inner, digest, bytes).await.map_err(refused)?.component
+        }
+    };
+    let shared = inner.clone();
+    let ready = inner.on_guest_threads(async move {
+        let prepared = link(&shared, &component)?;
+        let (state, _) = fresh(&shared, &prepared, false).await?;
+        Ok(Arc::new(Module { digest, prepared, base: Arc::new(BaseImage::new(state)) }))
+    });
+    ready.await.map_err(unreadable)?.map_err(refused)
+}
+
+/// Checks, instruments and compiles a component, and keeps the result on disk.
+pub(super) async fn compile(
+    inner: &Arc<Inner>,
+    digest: ModuleDigest,
+    bytes: Vec<u8>,
+) -> Result<Compiled, Refusal> {
+    if bytes.len() > MODULE_BYTES_MAX {
+        return Err(Refusal::TooLarge { size_bytes: bytes.len() });
+    }
+    let failed = |problem| Refusal::Compile { problem };
+    let permit = inner.compiling.clone().acquire_owned().await.map_err(|error| failed(error.to_string()))?;
+    let shared = inner.clone();
+    let work = inner.blocking(move || {
+        // Held until the work really ends: when nobody waits for it any more it goes on all the same.
+        let _permit = permit;
+        let scan = instrument::scan(&bytes)?;
+        interfaces::check(&scan.imports, &scan.exports)?;
+        let instrumented = instrument::append(&scan)?;
+        let component =
+            Component::new(&shared.engine, instrumented).map_err(|error| failed(format!("{error:#}")))?;
+        shared.disk.store(digest, &component);
+        Ok(Compiled { component, imports: scan.imports })
+    });
+    match timeout(COMPILE_TIMEOUT, work).await {
+        Ok(done) => done.map_err(failed)?,
+        Err(_) => Err(Refusal::CompileTimeout { seconds: COMPILE_TIMEOUT.as_secs() }),
+    }
+}
+
+/// Links the imports of a component.
+pub(super) fn link(inner: &Inner, component: &Component) -> Result<Prepared, Refusal> {
+    let pre = inner.linker.instantiate_pre(component);
+    pre.and_then(Prepared::new).map_err(|error| Refusal::InterfaceMismatch { problem: format!("{error:#}") })
+}
+
+/// The state of a fresh instance and, if it is to be asked, what it declares.
+pub(super) async fn fresh(
+    inner: &Inner,
+    prepared: &Prepared,
+    ask: bool,
+) -> Result<(State, Vec<definitions::Workflow>), Refusal> {
+    let _room = inner.room.acquire().await;
+    let _running = inner.ticker.running();
+    let ctx = Ctx::new(inner.clock.clone(), inner.memory_bytes_max);
+    let logs = ctx.logs.clone();
+    let work = async {
+        let failed = |function| {
+            let logs = &logs;
+            move |error| init_failed(function, &error, logs)
+        };
+        let mut guest = Guest::new(prepared, ctx).await.map_err(failed("init"))?;
+        let state = guest.state().await.map_err(failed("init"))?;
+        let declared = match ask {
+            true => guest.definition().await.map_err(failed("definition"))?,
+            false => Vec::new(),
+        };
+        Ok((state, declared))
+    };
+    supervised(work, &logs, inner.clock.stopwatch(), INIT_TIMEOUT).await.unwrap_or_else(|TimedOut| {
+        let problem = format!("it ran for longer than {INIT_TIMEOUT:?}");
+        Err(Refusal::InitFailed { function: "init", problem })
+    })
+}
+
+fn init_failed(function: &'static str, error: &wasmtime::Error, logs: &Logs) -> Refusal {
+    let (_, mut problem) = explain(error);
+    logs.finish();
+    let last_errors = logs.last_errors();
+    if !last_errors.is_empty() {
+        problem += &format!("; it wrote: {}", last_errors.join(" / "));
+    }
+    Refusal::InitFailed { function, problem }
+}
+
+pub(super) fn digest_of(bytes: &[u8]) -> ModuleDigest {
+    ModuleDigest::from_bytes(Sha256::digest(bytes).into())
+}

@@ -1,0 +1,60 @@
+//! Watches a guest while it runs: kills it at its deadline and hands its log over in time.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::{Sleep, sleep_until};
+
+use super::logs::Logs;
+
+/// The guest used up its time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TimedOut;
+
+/// Polls the guest to its end, at most for `time_left`. A busy guest gives way at every tick of
+/// the epoch, so neither its deadline nor its log wait for it. Timers are made only when the guest
+/// does give way: most steps end before.
+pub(super) async fn supervised<F: Future>(
+    guest: F,
+    logs: &Logs,
+    started: Instant,
+    time_left: Duration,
+) -> Result<F::Output, TimedOut> {
+    let mut guest = pin!(guest);
+    let mut deadline = Alarm::default();
+    let mut flush = Alarm::default();
+    // A deadline that the clock cannot tell never comes.
+    let ends_at = started.checked_add(time_left);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = guest.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        if ends_at.is_some_and(|at| deadline.poll(at, cx).is_ready()) {
+            return Poll::Ready(Err(TimedOut));
+        }
+        while let Some(due) = logs.flush_due() {
+            if flush.poll(due, cx).is_pending() {
+                break;
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A timer that exists from its first use on.
+#[derive(Default)]
+struct Alarm(Option<(Instant, Pin<Box<Sleep>>)>);
+
+impl Alarm {
+    fn poll(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let (set_to, sleep) = self.0.get_or_insert_with(|| (at, Box::pin(sleep_until(at.into()))));
+        if *set_to != at {
+            *set_to = at;
+            sleep.as_mut().reset(at.into());
+        }
+        sleep.as_mut().poll(cx)
+    }
+}
