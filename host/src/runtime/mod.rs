@@ -31,3 +31,5 @@ mod supervise;
 mod ticker;
 mod wasi;
 
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! Tests of the whole runtime, with guests that are written by hand.
+
+mod guests;
+mod harness;
+mod limits;
+mod refusals;
+mod sleeping;
