@@ -82,6 +82,7 @@ fixed_width! {
     TaskIndex: 1, |t| [t.0], |[b]| Ok(Self(b));
     WaitId: 8, |w| w.0.to_be_bytes(), |b| Ok(Self(u64::from_be_bytes(b)));
     Version: 4, |v| v.0.to_be_bytes(), |b| Ok(Self(u32::from_be_bytes(b)));
+    u8: 1, |n| [n], |[b]| Ok(b);
     u64: 8, Self::to_be_bytes, |b| Ok(Self::from_be_bytes(b));
     Timestamp: 8, |t| t.as_millis().to_be_bytes(), |b| Ok(Self::from_millis(u64::from_be_bytes(b)));
     Status: 1, |s| [s as u8], |[b]| Self::ALL.get(usize::from(b)).copied()

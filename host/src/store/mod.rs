@@ -7,6 +7,7 @@ mod db;
 mod error;
 mod keys;
 mod migrate;
+mod parts;
 mod read;
 mod reader;
 mod records;

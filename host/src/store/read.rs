@@ -156,7 +156,11 @@ pub(crate) trait Read: Source + Sized {
     }
 
     fn snapshot(&self, run: RunId, task: TaskIndex) -> Result<Option<Vec<u8>>> {
-        self.get(tables::SNAPSHOTS, (run, task))
+        let parts = self.scan(tables::SNAPSHOTS, Span::under((run, task)))?;
+        parts
+            .map(|part| part.map(|(_, bytes)| bytes))
+            .reduce(|all, part| Ok([all?, part?].concat()))
+            .transpose()
     }
 
     /// What is due first of all.

@@ -67,7 +67,8 @@ tables! {
     /// Parent and child.
     RUN_CHILDREN = "run-children": (RunId, RunId) => ();
     ACTIVE_TASKS = "active-tasks": (RunId, TaskIndex) => ();
-    SNAPSHOTS = "snapshots": (RunId, TaskIndex) => Vec<u8>;
+    /// In parts, so that they fill the pages of the database; `parts.rs` says how.
+    SNAPSHOTS = "snapshots": (RunId, TaskIndex, u8) => Vec<u8>;
     TIMERS = "timers": (Timestamp, Timer) => ();
     /// Waits for events of exactly one key.
     EVENT_WAITS = "event-waits": (String, RunId, TaskIndex, WaitId) => EventWaitRow;

@@ -231,6 +231,20 @@ fn run_waits_are_found_by_the_run_that_is_waited_for() {
 }
 
 #[test]
+fn a_snapshot_comes_back_whatever_its_length_was_before() {
+    let store = store();
+    for length in [86_000, 2100, 0, 5000, 10] {
+        let bytes: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+        store.transact(|tx| tx.put_snapshot(run_id(1), TASK, &bytes)).unwrap();
+        assert_eq!(store.reader().unwrap().snapshot(run_id(1), TASK).unwrap(), Some(bytes));
+        assert_eq!(store.reader().unwrap().snapshot(run_id(1), TaskIndex(1)).unwrap(), None);
+    }
+    assert!(store.transact(|tx| tx.delete_snapshot(run_id(1), TASK)).unwrap());
+    assert!(!store.transact(|tx| tx.delete_snapshot(run_id(1), TASK)).unwrap());
+    assert_eq!(store.reader().unwrap().snapshot(run_id(1), TASK).unwrap(), None);
+}
+
+#[test]
 fn journals_count_from_zero_across_transactions() {
     let store = store();
     let append = |run, entry: JournalEntry| store.transact(|tx| tx.append_journal(run, &entry)).unwrap();

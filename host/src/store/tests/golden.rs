@@ -72,6 +72,7 @@ fn keys_are_written_as_they_always_were() {
     );
     golden.key("child", (run_id(0), run), "018bcfe5680070008000000000000000018bcfe5680171018101010101010101");
     golden.key("task", (run, task), "018bcfe568017101810101010101010102");
+    golden.key("part of a snapshot", (run, task, 3_u8), "018bcfe56801710181010101010101010203");
     golden.key(
         "timer of a wait",
         (at(1), Timer::Wait { run, task, wait: wait_id }),

@@ -5,6 +5,7 @@ use dormouse_core::run::{Run, Status};
 
 use super::Result;
 use crate::store::error::StoreError;
+use crate::store::parts;
 use crate::store::read::Read;
 use crate::store::rows::{JournalEntry, RunRow};
 use crate::store::tables;
@@ -89,12 +90,29 @@ impl Tx<'_> {
     }
 
     pub(crate) fn put_snapshot(&mut self, run: RunId, task: TaskIndex, bytes: &[u8]) -> Result<()> {
-        self.put_bytes(tables::SNAPSHOTS, (run, task), bytes)?;
+        let mut next = 0;
+        for (number, part) in parts::split(bytes) {
+            self.put_bytes(tables::SNAPSHOTS, (run, task, number), part)?;
+            next = number.saturating_add(1);
+        }
+        self.delete_parts(run, task, next)?;
         Ok(())
     }
 
     pub(crate) fn delete_snapshot(&mut self, run: RunId, task: TaskIndex) -> Result<bool> {
-        self.delete(tables::SNAPSHOTS, (run, task))
+        self.delete_parts(run, task, 0)
+    }
+
+    /// Deletes what a snapshot has from this part on.
+    fn delete_parts(&mut self, run: RunId, task: TaskIndex, first: u8) -> Result<bool> {
+        let mut any = false;
+        for number in first..=u8::MAX {
+            if !self.delete(tables::SNAPSHOTS, (run, task, number))? {
+                break;
+            }
+            any = true;
+        }
+        Ok(any)
     }
 
     /// Adds an entry at the end of a run's journal and returns its sequence number, from 0.
