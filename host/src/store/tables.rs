@@ -85,6 +85,7 @@ tables! {
     EVENTS_BY_KEY = "events-by-key": (String, Timestamp, EventId) => ();
     /// The scope as text (the workflow's name, nothing for events), then the key.
     IDEMPOTENCY = "idempotency": (String, String) => IdempotencyRow;
+    IDEMPOTENCY_BY_EXPIRY = "idempotency-by-expiry": (Timestamp, String, String) => ();
 }
 
 /// Where the waits for this key or pattern are.

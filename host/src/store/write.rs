@@ -2,7 +2,7 @@
 
 mod runs;
 
-use dormouse_core::id::{CronId, ModuleDigest, ScheduledId, Version, WorkflowName};
+use dormouse_core::id::{CronId, EventId, ModuleDigest, ScheduledId, Version, WorkflowName};
 use dormouse_core::time::Timestamp;
 
 use super::error::StoreError;
@@ -12,6 +12,7 @@ use super::rows::{
     CronRow, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, ModuleRow, RunWaitRow, ScheduledRow,
     Timer, VersionRow, WorkflowRow,
 };
+use super::source::{Access, Span};
 use super::tables;
 use super::tx::Tx;
 
@@ -112,17 +113,43 @@ impl Tx<'_> {
         Ok(())
     }
 
+    pub(crate) fn delete_event(&mut self, id: EventId) -> Result<bool> {
+        let Some(old) = self.event(id)? else { return Ok(false) };
+        self.delete(tables::EVENTS_BY_KEY, (old.key.as_str(), old.pushed_at, id))?;
+        self.delete(tables::EVENTS, id)
+    }
+
     pub(crate) fn put_idempotency(
         &mut self,
         scope: IdempotencyScope<'_>,
         key: &str,
         row: &IdempotencyRow,
     ) -> Result<()> {
-        self.put(tables::IDEMPOTENCY, (keys::scope(scope), key), row)?;
+        self.delete_idempotency(scope, key)?;
+        let scope = keys::scope(scope);
+        self.put(tables::IDEMPOTENCY, (scope, key), row)?;
+        self.put(tables::IDEMPOTENCY_BY_EXPIRY, (row.expires_at, scope, key), &())?;
         Ok(())
     }
 
     pub(crate) fn delete_idempotency(&mut self, scope: IdempotencyScope<'_>, key: &str) -> Result<bool> {
-        self.delete(tables::IDEMPOTENCY, (keys::scope(scope), key))
+        let Some(old) = self.idempotency(scope, key)? else { return Ok(false) };
+        let scope = keys::scope(scope);
+        self.delete(tables::IDEMPOTENCY_BY_EXPIRY, (old.expires_at, scope, key))?;
+        self.delete(tables::IDEMPOTENCY, (scope, key))
+    }
+
+    /// Deletes up to `limit` idempotency keys that have expired at `now`; returns how many.
+    pub(crate) fn delete_expired_idempotency(&mut self, now: Timestamp, limit: usize) -> Result<usize> {
+        let entries = self.scan_keys(tables::IDEMPOTENCY_BY_EXPIRY, Span::all())?;
+        let is_due = |entry: &Result<(Timestamp, String, String)>| {
+            entry.as_ref().map_or(true, |(expires_at, ..)| *expires_at <= now)
+        };
+        let expired: Vec<_> = entries.take_while(is_due).take(limit).collect::<Result<_>>()?;
+        for (expires_at, scope, key) in &expired {
+            self.delete(tables::IDEMPOTENCY, (scope, key))?;
+            self.delete(tables::IDEMPOTENCY_BY_EXPIRY, (*expires_at, scope, key))?;
+        }
+        Ok(expired.len())
     }
 }

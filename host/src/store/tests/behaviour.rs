@@ -353,6 +353,9 @@ fn events_are_listed_newest_first_and_looked_back_to_by_key() {
     assert_eq!(back(at(0)), [event(3), event(1)]);
     assert_eq!(back(at(3)), [event(3)]);
     assert_eq!(back(at(4)), []);
+    assert!(store.transact(|tx| tx.delete_event(event_id(3))).unwrap());
+    let reader = store.reader().unwrap();
+    assert_eq!(collect(9, |f| reader.visit_events_by_key("user.created", at(0), f)), [event(1)]);
 }
 
 #[test]
@@ -366,4 +369,24 @@ fn an_idempotency_key_is_unique_within_its_scope() {
     assert_eq!(found, [Some(idempotency()), None, None]);
     assert!(store.transact(|tx| tx.delete_idempotency(scopes[0], "key")).unwrap());
     assert_eq!(store.reader().unwrap().idempotency(scopes[0], "key").unwrap(), None);
+}
+
+#[test]
+fn expired_idempotency_keys_go_and_prolonged_ones_stay() {
+    let store = store();
+    let until = |millis| IdempotencyRow { expires_at: at(millis), ..idempotency() };
+    let events = IdempotencyScope::Events;
+    store
+        .transact(|tx| -> Result {
+            for (key, millis) in [("a", 10), ("b", 20), ("c", 30), ("prolonged", 10), ("prolonged", 30)] {
+                tx.put_idempotency(events, key, &until(millis))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let expire = |millis| store.transact(|tx| tx.delete_expired_idempotency(at(millis), 1)).unwrap();
+    assert_eq!([expire(20), expire(20), expire(20)], [1, 1, 0]);
+    let reader = store.reader().unwrap();
+    let left = ["a", "b", "c", "prolonged"].map(|key| reader.idempotency(events, key).unwrap());
+    assert_eq!(left, [None, None, Some(until(30)), Some(until(30))]);
 }

@@ -128,6 +128,8 @@ fn keys_are_written_as_they_always_were() {
     golden.key("idempotency of runs", (of_runs, "k".to_owned()), "000000046d61696c000000016b");
     let of_events = keys::scope(IdempotencyScope::Events).to_owned();
     golden.key("idempotency of events", (of_events, "k".to_owned()), "00000000000000016b");
+    let by_expiry = (at(1), String::new(), "k".to_owned());
+    golden.key("idempotency by expiry", by_expiry, "0000018bcfe5680100000000000000016b");
     assert_eq!(golden.0, "");
 }
 
