@@ -15,6 +15,9 @@ use wasmtime::component::Component;
 
 use super::instrument;
 
+/// How the names of files end while they are written.
+const TEMPORARY: &str = ".tmp";
+
 /// A folder of compiled modules.
 pub(super) struct DiskCache {
     folder: PathBuf,
@@ -29,7 +32,14 @@ impl DiskCache {
         let mut hash = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hash);
         instrument::VERSION.hash(&mut hash);
-        Ok(Self { folder, compatibility: format!("{:016x}", hash.finish()) })
+        let cache = Self { folder, compatibility: format!("{:016x}", hash.finish()) };
+        cache.sweep();
+        Ok(cache)
+    }
+
+    /// Removes what another engine compiled, and what was only half written.
+    fn sweep(&self) {
+        self.remove_where(|name| !name.contains(&self.compatibility) || name.ends_with(TEMPORARY));
     }
 
     /// The compiled module, if it is there and whole.
@@ -64,14 +74,18 @@ impl DiskCache {
         }
     }
 
-    /// Removes all that is kept of a module, by this engine or another.
+    /// Removes all that is kept of a module.
     pub(super) fn remove(&self, digest: ModuleDigest) {
         let prefix = hex(digest);
+        self.remove_where(|name| name.starts_with(&prefix));
+    }
+
+    fn remove_where(&self, goes: impl Fn(&str) -> bool) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())
+            if entry.file_name().to_str().is_some_and(&goes)
                 && let Err(error) = fs::remove_file(entry.path())
             {
-                tracing::warn!(module.digest = %digest, %error, "cannot remove a compiled module");
+                tracing::warn!(path = %entry.path().display(), %error, "cannot remove a compiled module");
             }
         }
     }
@@ -89,7 +103,7 @@ fn checksum_path(path: &Path) -> PathBuf {
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}-{}.tmp", std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed)));
+    name.push(format!(".{}{TEMPORARY}", WRITES.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(name);
     fs::write(&temporary, bytes)?;
     fs::rename(&temporary, path)
