@@ -117,9 +117,12 @@ async fn snapshot(
     monotonic: Monotonic,
 ) -> Result<Vec<u8>, Ended> {
     if guest.held() != *held {
-        let message = "the task holds a resource that it did not have after `init`, \
-                       such as a stream or a pollable; close it before you sleep";
-        return Err(Ended::ForGood(Reason::HandleHeld, message.to_owned()));
+        let more = guest.held_besides(held);
+        let message = match more.as_slice() {
+            [] => "the task has closed a resource that it got in `init`; keep it open".to_owned(),
+            more => format!("the task holds {}; close it before you sleep", more.join(", ")),
+        };
+        return Err(Ended::ForGood(Reason::HandleHeld, message));
     }
     let changes = guest.changes(&module.base).await?;
     let snapshot = Snapshot { taken_at: clock.now(), monotonic: monotonic.reading(), changes };

@@ -8,6 +8,7 @@ use wasmtime::component::{
     WasmList,
 };
 use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 
 use super::bindings::{Module as Bindings, ModuleIndices, definitions, guest};
 use super::ctx::Ctx;
@@ -137,6 +138,13 @@ impl<'a> Guest<'a> {
         load.call_async(&mut self.store, (&words,)).await
     }
 
+    /// The kinds of the resources that the host holds now and did not hold then.
+    pub(super) fn held_besides(&mut self, held: &Held) -> Vec<&'static str> {
+        let now = self.held();
+        let entries = self.ctx().table.iter_mut().zip(&now.0);
+        entries.filter(|(_, identity)| !held.0.contains(identity)).map(|(entry, _)| kind(entry)).collect()
+    }
+
     /// The resources that the host holds for the instance.
     pub(super) fn held(&mut self) -> Held {
         let identity = |entry: &mut (dyn Any + Send)| ((*entry).type_id(), std::ptr::from_mut(entry).addr());
@@ -149,6 +157,19 @@ impl<'a> Guest<'a> {
         R: ComponentNamedList + Lift,
     {
         self.instance.get_typed_func(&mut self.store, export)
+    }
+}
+
+/// What a resource of the host is, for people.
+fn kind(resource: &(dyn Any + Send)) -> &'static str {
+    if resource.is::<DynPollable>() {
+        "a pollable"
+    } else if resource.is::<DynInputStream>() {
+        "an input stream"
+    } else if resource.is::<DynOutputStream>() {
+        "an output stream"
+    } else {
+        "a resource"
     }
 }
 
