@@ -364,3 +364,120 @@ fn priority(field: &str, number: Option<u8>) -> Checks<Option<Priority>> {
     let check = |n| Priority::new(n).ok_or_else(|| Problem::new(field, format!("{n} is not one of 1, 2, 3")));
     number.map(check).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMORY: u64 = 1 << 20;
+
+    fn task(name: &str, parents: &[&str]) -> wit::Task {
+        wit::Task {
+            name: name.to_owned(),
+            description: String::new(),
+            parents: parents.iter().map(|parent| (*parent).to_owned()).collect(),
+            retries: None,
+            backoff: None,
+            execution_timeout: None,
+            schedule_timeout: None,
+            memory_bytes_max: None,
+            concurrency: Vec::new(),
+            rate_limits: Vec::new(),
+            skip_if: Vec::new(),
+            cancel_if: Vec::new(),
+        }
+    }
+
+    fn cron(name: &str) -> wit::Cron {
+        wit::Cron {
+            name: name.to_owned(),
+            expression: "@daily".to_owned(),
+            timezone: None,
+            input: None,
+            metadata: Vec::new(),
+            priority: None,
+            catch_up: None,
+            overlap: None,
+        }
+    }
+
+    fn workflow(tasks: Vec<wit::Task>) -> wit::Workflow {
+        wit::Workflow {
+            name: "flow".to_owned(),
+            description: String::new(),
+            crons: Vec::new(),
+            events: Vec::new(),
+            tasks,
+            on_failure: None,
+            input_schema: None,
+            output_schema: None,
+            concurrency: Vec::new(),
+            default_priority: None,
+        }
+    }
+
+    /// A workflow of two tasks, one after the other, changed in one place.
+    fn changed(change: impl FnOnce(&mut wit::Workflow)) -> wit::Workflow {
+        let mut workflow = workflow(vec![task("first", &[]), task("second", &["first"])]);
+        change(&mut workflow);
+        workflow
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let declared = changed(|workflow| workflow.crons.push(cron("nightly")));
+        let Checked { workflows, warnings } = check(vec![declared], MEMORY).unwrap_or_else(|e| panic!("{e}"));
+        let [workflow] = workflows.as_slice() else { panic!("one workflow") };
+        assert_eq!(workflow.tasks[0].execution_timeout, Duration::from_secs(60));
+        assert_eq!(workflow.tasks[0].backoff, Backoff::default());
+        assert_eq!(workflow.tasks[1].parents, [TaskIndex(0)]);
+        assert_eq!(workflow.crons[0].spec.timezone, "UTC");
+        assert_eq!(workflow.crons[0].spec.input, Json::null());
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn every_value_out_of_range_is_named() {
+        type Change = fn(&mut wit::Workflow);
+        let cases: [(Change, &str); 16] = [
+            (|w| w.name = "Flow".to_owned(), "workflows: `Flow`"),
+            (|w| w.tasks.clear(), "tasks: there are 0"),
+            (|w| w.tasks[1].name = "first".to_owned(), "tasks: `first` is declared twice"),
+            (|w| w.tasks[0].parents = vec!["none".to_owned()], "task `first`, parents: `none`"),
+            (|w| w.tasks[0].parents = vec!["second".to_owned()], "parents: task `first` waits for itself"),
+            (|w| w.tasks[0].retries = Some(1001), "task `first`, retries: 1001"),
+            (|w| w.tasks[0].execution_timeout = Some(0), "execution-timeout: 0"),
+            (|w| w.tasks[0].memory_bytes_max = Some(MEMORY + 1), "memory-bytes-max: 1048577"),
+            (|w| w.tasks[0].schedule_timeout = Some(u64::MAX), "schedule-timeout: "),
+            (|w| w.on_failure = Some("second".to_owned()), "on-failure: task `second`"),
+            (|w| w.default_priority = Some(4), "default-priority: 4"),
+            (|w| w.input_schema = Some("{".to_owned()), "input-schema: it is not JSON"),
+            (|w| w.description = "x".repeat(16_385), "description: it has 16385"),
+            (|w| w.crons = vec![cron("a"), cron("a")], "crons: `a` is declared twice"),
+            (|w| w.crons = vec![wit::Cron { priority: Some(0), ..cron("a") }], "cron `a`, priority: 0"),
+            (
+                |w| {
+                    let nan = Some(f64::NAN);
+                    w.tasks[0].backoff =
+                        Some(wit::Backoff { initial: None, factor: nan, max: None, jitter: None });
+                },
+                "backoff.factor: NaN",
+            ),
+        ];
+        for (change, words) in cases {
+            let Err(refusal) = check(vec![changed(change)], MEMORY) else { panic!("refused: {words}") };
+            assert!(refusal.to_string().contains(words), "{refusal}: {words}");
+        }
+        let twice = vec![changed(|_| ()), changed(|_| ())];
+        let Err(refusal) = check(twice, MEMORY) else { panic!("refused") };
+        assert!(refusal.to_string().contains("`flow` is declared twice"), "{refusal}");
+    }
+
+    #[test]
+    fn what_has_no_effect_yet_is_warned_of() {
+        let condition = || vec![wit::Condition { expression: "true".to_owned() }];
+        let declared = changed(|workflow| workflow.tasks[1].skip_if = condition());
+        let Ok(Checked { warnings, .. }) = check(vec![declared], MEMORY) else { panic!("it is valid") };
+        assert_eq!(warnings, ["workflow `flow`: `skip-if` has no effect yet"]);
+    }
+}

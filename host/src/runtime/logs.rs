@@ -191,3 +191,63 @@ impl Partial {
 pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
+
+#[cfg(test)]
+mod tests {
+    use dormouse_core::id::{RunId, WorkflowName};
+    use dormouse_core::time::Timestamp;
+    use dormouse_core::workflow::Json;
+
+    use super::*;
+    use crate::runtime::step::{Target, TargetError};
+
+    #[derive(Default)]
+    struct Batches(Mutex<Vec<Vec<String>>>);
+
+    impl StepHost for Batches {
+        fn target(&self, workflow: &str, _: &Json) -> Result<Target, TargetError> {
+            Err(TargetError::UnknownWorkflow { name: workflow.to_owned() })
+        }
+
+        fn idempotent_run(&self, _: &WorkflowName, _: &str) -> Option<RunId> {
+            None
+        }
+
+        fn log(&self, lines: Vec<GuestLine>) {
+            self.0.lock().unwrap().push(lines.into_iter().map(|line| line.message).collect());
+        }
+    }
+
+    fn logs() -> (Logs, Arc<Batches>) {
+        let host = Arc::<Batches>::default();
+        let logs = Logs::new(Clock::stopped_at(Timestamp::from_millis(1)));
+        logs.write_stream(Stream::Stdout, b"from init\n").unwrap();
+        logs.begin(host.clone());
+        (logs, host)
+    }
+
+    #[test]
+    fn text_becomes_a_line_for_each_of_its_lines() {
+        let (logs, host) = logs();
+        logs.write_stream(Stream::Stdout, b"one\ntw").unwrap();
+        logs.write_stream(Stream::Stderr, b"other \xff").unwrap();
+        logs.write_stream(Stream::Stdout, b"o\r\n\nthree").unwrap();
+        logs.finish();
+        let lines = host.0.lock().unwrap().concat();
+        assert_eq!(lines, ["one", "two", "", "three", "other \u{fffd}"]);
+        assert_eq!(logs.last_errors(), ["other \u{fffd}"]);
+    }
+
+    #[test]
+    fn many_lines_are_handed_over_at_once() {
+        let (logs, host) = logs();
+        for _ in 0..BATCH_LINES + 1 {
+            logs.write(LogLevel::Info, "x").unwrap();
+        }
+        assert_eq!(host.0.lock().unwrap().len(), 1);
+        assert!(logs.flush_due().is_some());
+        logs.finish();
+        assert_eq!(host.0.lock().unwrap()[1].len(), 1);
+        assert!(logs.flush_due().is_none());
+    }
+}

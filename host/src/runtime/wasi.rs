@@ -128,3 +128,19 @@ impl HostMonotonicClock for Frozen {
         MONOTONIC_START
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_monotonic_clock_goes_on_across_a_sleep_and_never_back() {
+        let at = Timestamp::from_millis;
+        let clock = Clock::stopped_at(at(5_000));
+        let asleep = Monotonic::begin(&clock).reading();
+        clock.jump_to(at(7_000));
+        assert!(Monotonic::resume(&clock, asleep, at(5_000)).reading() >= asleep + 2_000_000_000);
+        // The wall clock was set back meanwhile.
+        assert!(Monotonic::resume(&clock, asleep, at(9_000)).reading() >= asleep);
+    }
+}

@@ -17,7 +17,8 @@ use crate::runtime::step::{
     TargetError,
 };
 
-pub(super) const NOW: Timestamp = Timestamp::MAX;
+/// The last time that there is.
+pub(super) const END: Timestamp = Timestamp::MAX;
 
 pub(super) struct Harness {
     pub(super) runtime: Runtime,

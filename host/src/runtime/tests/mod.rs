@@ -1,5 +1,6 @@
 //! Tests of the whole runtime, with guests that are written by hand.
 
+mod asking;
 mod guests;
 mod harness;
 mod limits;
