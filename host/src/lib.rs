@@ -1,5 +1,7 @@
 //! The Dormouse host. `ARCHITECTURE.md` has the picture.
 
-pub mod clock;
+mod clock;
+mod engine;
 mod runtime;
 mod store;
+mod triggers;

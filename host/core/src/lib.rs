@@ -5,6 +5,7 @@
 pub mod cron;
 pub mod event;
 pub mod id;
+mod output;
 pub mod retry;
 pub mod run;
 pub mod step;

@@ -4,8 +4,7 @@ use std::any::{Any, TypeId};
 use std::sync::Arc;
 
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc,
-    WasmList,
+    ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc, WasmList,
 };
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
@@ -43,10 +42,6 @@ impl Prepared {
             load_memories,
             pre,
         })
-    }
-
-    pub(super) fn component(&self) -> &Component {
-        self.pre.component()
     }
 }
 

@@ -33,3 +33,11 @@ mod wasi;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use engine::{Runtime, RuntimeConfig, RuntimeError};
+pub(crate) use inspect::Inspection;
+pub(crate) use refusal::Refusal;
+pub(crate) use step::{
+    GuestLine, Push, Requests, Schedule, SettledOutcome, SettledWait, Spawn, StepEnd, StepEntry, StepHost,
+    StepOutcome, StepRequest, Target, TargetError,
+};

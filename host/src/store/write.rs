@@ -42,6 +42,7 @@ impl Tx<'_> {
         Ok(())
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "retention and metrics will call it"))]
     pub(crate) fn delete_version(&mut self, workflow: &WorkflowName, version: Version) -> Result<bool> {
         self.delete(tables::VERSIONS, (workflow, version))
     }
@@ -113,6 +114,7 @@ impl Tx<'_> {
         Ok(())
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "retention and metrics will call it"))]
     pub(crate) fn delete_event(&mut self, id: EventId) -> Result<bool> {
         let Some(old) = self.event(id)? else { return Ok(false) };
         self.delete(tables::EVENTS_BY_KEY, (old.key.as_str(), old.pushed_at, id))?;
@@ -140,6 +142,7 @@ impl Tx<'_> {
     }
 
     /// Deletes up to `limit` idempotency keys that have expired at `now`; returns how many.
+    #[cfg_attr(not(test), expect(dead_code, reason = "retention and metrics will call it"))]
     pub(crate) fn delete_expired_idempotency(&mut self, now: Timestamp, limit: usize) -> Result<usize> {
         let entries = self.scan_keys(tables::IDEMPOTENCY_BY_EXPIRY, Span::all())?;
         let is_due = |entry: &Result<(Timestamp, String, String)>| {

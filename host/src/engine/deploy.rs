@@ -1,0 +1,161 @@
+//! Modules and workflows: uploaded, paused, deleted.
+
+use dormouse_core::id::{ModuleDigest, Version, WorkflowName};
+use dormouse_core::workflow::Workflow;
+
+use super::batch::Batch;
+use super::catalog::Catalog;
+use super::requests::Deployed;
+use super::writer::Handled;
+use super::{Error, find_workflow};
+use crate::runtime::Inspection;
+use crate::store::rows::{ModuleRow, VersionRow, WorkflowRow};
+use crate::store::{Read, StoreError};
+
+impl Batch<'_, '_> {
+    /// Takes in a module: every workflow that it declares gets a new version, which is current
+    /// from now on. Bytes that are there already change nothing.
+    pub(super) fn deploy(&mut self, inspection: Inspection, bytes: &[u8]) -> Handled<Deployed> {
+        if let Some(module) = self.tx.module(inspection.digest)? {
+            self.revive(&module)?;
+            return Ok(Deployed { versions: versions_of(self.tx, &module)?, module, created: false });
+        }
+        for workflow in &inspection.workflows {
+            if let Some(cron) = self.conflicting_cron(workflow)? {
+                let text = format!(
+                    "the module declares a cron `{}` for `{}`, but one of that name was made over the API; delete that one or rename the declared one",
+                    cron.name, cron.workflow
+                );
+                return Err(Error::conflict("cron_conflict", text).into());
+            }
+        }
+        let Inspection { digest, size_bytes, workflows, imports, warnings, .. } = inspection;
+        let mut versions = Vec::with_capacity(workflows.len());
+        for workflow in workflows {
+            versions.push(self.add_version(digest, workflow)?);
+        }
+        let names = versions.iter().map(|row| (row.definition.name.clone(), row.version)).collect();
+        let module =
+            ModuleRow { digest, size_bytes, uploaded_at: self.now, workflows: names, imports, warnings };
+        self.tx.put_module(&module, bytes)?;
+        self.reload_catalog()?;
+        Ok(Deployed { module, versions, created: true })
+    }
+
+    fn add_version(&mut self, module: ModuleDigest, workflow: Workflow) -> Handled<VersionRow> {
+        let name = workflow.name.clone();
+        let mut row = self.tx.workflow(&name)?.unwrap_or(WorkflowRow {
+            name,
+            current: None,
+            latest: Version(0),
+            paused: false,
+            created_at: self.now,
+            updated_at: self.now,
+        });
+        row.latest = Version(row.latest.0 + 1);
+        row.updated_at = self.now;
+        let version = VersionRow { version: row.latest, module, created_at: self.now, definition: workflow };
+        self.tx.put_version(&version)?;
+        self.make_current(row, &version)?;
+        Ok(version)
+    }
+
+    fn make_current(&mut self, mut row: WorkflowRow, version: &VersionRow) -> Handled<()> {
+        row.current = Some(version.version);
+        self.tx.put_workflow(&row)?;
+        self.declare_crons(&version.definition)
+    }
+
+    /// Brings back the workflows of a known module that were deleted since it was uploaded.
+    fn revive(&mut self, module: &ModuleRow) -> Handled<()> {
+        for (name, version) in &module.workflows {
+            let row = self.tx.workflow(name)?.filter(|row| row.current.is_none());
+            if let (Some(row), Some(version)) = (row, self.tx.version(name, *version)?) {
+                self.make_current(row, &version)?;
+            }
+        }
+        Ok(self.reload_catalog()?)
+    }
+
+    /// Deletes a module that nothing needs any more.
+    pub(super) fn delete_module(&mut self, digest: ModuleDigest) -> Handled<()> {
+        let missing = || Error::not_found("unknown_module", format!("there is no module {digest}"));
+        let module = self.tx.module(digest)?.ok_or_else(missing)?;
+        for (name, version) in &module.workflows {
+            if self.tx.workflow(name)?.is_some_and(|row| row.current == Some(*version)) {
+                let text = format!(
+                    "the module holds the current version of `{name}`; deploy another one or delete the workflow first"
+                );
+                return Err(Error::conflict("module_current", text).into());
+            }
+        }
+        if let Some(run) = self.live_run_of(&module)? {
+            let text =
+                format!("run {run} is pinned to the module and has not ended; cancel it or let it end first");
+            return Err(Error::conflict("module_in_use", text).into());
+        }
+        self.tx.delete_module(digest)?;
+        self.after.forgotten.push(digest);
+        Ok(())
+    }
+
+    fn live_run_of(&mut self, module: &ModuleRow) -> Result<Option<dormouse_core::id::RunId>, StoreError> {
+        for (name, _) in &module.workflows {
+            for id in self.live_runs(name)? {
+                if self
+                    .run(id)?
+                    .is_some_and(|(spec, run)| spec.module == module.digest && !run.status.is_final())
+                {
+                    return Ok(Some(id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Holds back the steps of a workflow, or lets them go on.
+    pub(super) fn set_paused(&mut self, name: &WorkflowName, paused: bool) -> Handled<()> {
+        find_workflow(self.catalog(), name)?;
+        let Some(mut row) = self.tx.workflow(name)? else { return Ok(()) };
+        if row.paused != paused {
+            row.paused = paused;
+            row.updated_at = self.now;
+            self.tx.put_workflow(&row)?;
+            if paused {
+                self.memory.queue.pause(name);
+            } else {
+                self.memory.queue.resume(name);
+            }
+            self.reload_catalog()?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a workflow with its triggers. Its runs stay, and those that have begun go on.
+    pub(super) fn delete_workflow(&mut self, name: &WorkflowName) -> Handled<()> {
+        find_workflow(self.catalog(), name)?;
+        let Some(mut row) = self.tx.workflow(name)? else { return Ok(()) };
+        self.remove_crons(name)?;
+        self.cancel_scheduled_of(name)?;
+        if row.paused {
+            self.memory.queue.resume(name);
+        }
+        row.current = None;
+        row.paused = false;
+        row.updated_at = self.now;
+        self.tx.put_workflow(&row)?;
+        Ok(self.reload_catalog()?)
+    }
+
+    fn reload_catalog(&mut self) -> Result<(), StoreError> {
+        self.memory.catalog = Catalog::load(self.tx)?;
+        self.after.catalog_changed = true;
+        Ok(())
+    }
+}
+
+/// The versions that a module became.
+pub(super) fn versions_of(store: &impl Read, module: &ModuleRow) -> Result<Vec<VersionRow>, StoreError> {
+    let rows = module.workflows.iter().map(|(name, version)| store.version(name, *version));
+    rows.filter_map(Result::transpose).collect()
+}

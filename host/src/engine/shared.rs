@@ -1,0 +1,41 @@
+//! What the writer, the steps and the callers of the host share.
+
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dormouse_core::time::Timestamp;
+
+use super::catalog::Catalog;
+use super::command::Command;
+use super::watch::Watchers;
+use crate::clock::Clock;
+use crate::runtime::Runtime;
+use crate::store::Store;
+
+/// Everything that may be used from any thread.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) runtime: Runtime,
+    pub(crate) clock: Clock,
+    /// When this host started.
+    pub(crate) up_since: Timestamp,
+    /// As of the last commit.
+    pub(super) catalog: RwLock<Arc<Catalog>>,
+    pub(super) watchers: Arc<Watchers>,
+    pub(super) commands: Sender<Command>,
+}
+
+impl Shared {
+    /// The workflows that can be started, as of the last commit.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Hands a command to the writer; says whether there still is one.
+    ///
+    /// The channel has no bound of its own: callers of the API are admitted one by one, and what
+    /// steps send is bounded by the slots and by the limits of a step.
+    pub(super) fn send(&self, command: Command) -> bool {
+        self.commands.send(command).is_ok()
+    }
+}

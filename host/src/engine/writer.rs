@@ -1,0 +1,336 @@
+//! The single writer: a thread that gathers commands, works them off in one transaction, and
+//! answers and acts once that is durable. While one commit syncs, the next batch gathers.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
+
+use dormouse_core::id::RunId;
+use dormouse_core::run::{Lease, RunEvent, RunSpec, StepResult};
+use dormouse_core::time::Timestamp;
+
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::Shared;
+use super::batch::{After, Batch, Halt, StepPayload};
+use super::catalog::Catalog;
+use super::command::Command;
+use super::queue::{ReadyQueue, TaskKey};
+use crate::runtime::{GuestLine, StepEnd, StepOutcome};
+use crate::store::rows::{JournalEntry, LogLine, Timer};
+use crate::store::{Read, StoreError};
+
+/// Most commands in one transaction: beyond this, batches gain nothing and answers wait.
+const COMMANDS_PER_BATCH_MAX: usize = 1024;
+
+/// Most timers that one transaction works off, so that a flood of them does not hold up calls.
+const TIMERS_PER_BATCH_MAX: usize = 512;
+
+/// What the writer keeps in memory. All of it can be rebuilt from the store.
+pub(super) struct Memory {
+    pub(super) queue: ReadyQueue,
+    pub(super) catalog: Catalog,
+    /// Of the runs that have running steps, with the number of these.
+    specs: HashMap<RunId, (Arc<RunSpec>, usize)>,
+    /// Steps under way; the handle is there once the step has started.
+    running: HashMap<TaskKey, Option<AbortHandle>>,
+    slots: usize,
+    /// Those who want to know when nothing is left to do.
+    pub(super) idlers: Vec<oneshot::Sender<Option<Timestamp>>>,
+}
+
+impl Memory {
+    pub(super) fn new(catalog: Catalog, slots: usize) -> Self {
+        Self {
+            queue: ReadyQueue::default(),
+            catalog,
+            specs: HashMap::new(),
+            running: HashMap::new(),
+            slots,
+            idlers: Vec::new(),
+        }
+    }
+
+    pub(super) fn has_free_slot(&self) -> bool {
+        self.running.len() < self.slots
+    }
+
+    /// Gives up all slots for good and returns who had one.
+    fn close(&mut self) -> Vec<(TaskKey, Option<AbortHandle>)> {
+        self.slots = 0;
+        self.specs.clear();
+        self.running.drain().collect()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.queue.is_empty()
+    }
+
+    pub(super) fn occupy(&mut self, key: TaskKey, spec: &Arc<RunSpec>) {
+        if self.running.insert(key, None).is_none() {
+            self.specs.entry(key.0).or_insert_with(|| (Arc::clone(spec), 0)).1 += 1;
+        }
+    }
+
+    pub(super) fn release(&mut self, key: TaskKey) {
+        if self.running.remove(&key).is_some()
+            && let Entry::Occupied(mut spec) = self.specs.entry(key.0)
+        {
+            spec.get_mut().1 -= 1;
+            if spec.get().1 == 0 {
+                spec.remove();
+            }
+        }
+    }
+
+    pub(super) fn spec(&self, run: RunId) -> Option<&Arc<RunSpec>> {
+        self.specs.get(&run).map(|(spec, _)| spec)
+    }
+
+    pub(super) fn abort_handle(&self, key: TaskKey) -> Option<AbortHandle> {
+        self.running.get(&key)?.clone()
+    }
+}
+
+/// The writer and what it works with.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) memory: Memory,
+    pub(super) commands: Receiver<Command>,
+    /// Where steps are spawned.
+    pub(super) tokio: tokio::runtime::Handle,
+    /// Of the first timer, as of the last commit.
+    pub(super) next_timer: Option<Timestamp>,
+}
+
+impl Writer {
+    /// Does what waited for the recovery.
+    pub(super) fn begin(&mut self, recovered: After) {
+        self.act(recovered);
+    }
+
+    /// Works until it is told to stop or the store fails.
+    pub(super) fn run(mut self) -> Result<(), StoreError> {
+        loop {
+            let commands = self.gather();
+            let stop = commands.iter().any(|command| matches!(command, Command::Stop));
+            let after = self.commit(commands)?;
+            self.act(after);
+            if stop {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for a command or the first timer, whichever comes first, and takes what there is.
+    fn gather(&mut self) -> Vec<Command> {
+        let wait = self.next_timer.map(|at| self.shared.clock.wait_until(at));
+        let first = match wait.flatten() {
+            Some(timeout) => self.commands.recv_timeout(timeout),
+            None if self.next_timer.is_some_and(|at| at <= self.shared.clock.now()) => {
+                return self.take(Vec::new());
+            }
+            None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match first {
+            Ok(command) => self.take(vec![command]),
+            Err(RecvTimeoutError::Timeout) => self.take(Vec::new()),
+            // Every sender is gone: nobody is left to work for.
+            Err(RecvTimeoutError::Disconnected) => vec![Command::Stop],
+        }
+    }
+
+    fn take(&self, mut commands: Vec<Command>) -> Vec<Command> {
+        let room = COMMANDS_PER_BATCH_MAX - commands.len();
+        commands.extend(self.commands.try_iter().take(room));
+        commands
+    }
+
+    fn commit(&mut self, commands: Vec<Command>) -> Result<After, StoreError> {
+        let Self { shared, memory, .. } = self;
+        let now = shared.clock.now();
+        shared.store.transact(|tx| {
+            let mut batch = Batch::new(tx, now, shared, memory);
+            for command in commands {
+                batch.handle(command)?;
+                batch.settle()?;
+            }
+            batch.ring_timers()?;
+            batch.finish()
+        })
+    }
+
+    /// Does what waited for the commit.
+    fn act(&mut self, after: After) {
+        if after.catalog_changed {
+            let catalog = Arc::new(self.memory.catalog.clone());
+            *self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        }
+        after.answers.into_iter().for_each(|answer| answer());
+        after.forgotten.into_iter().for_each(|digest| self.shared.runtime.forget(digest));
+        after.kills.iter().for_each(AbortHandle::abort);
+        for start in after.starts {
+            let key = start.key();
+            let abort = start.spawn(&self.shared, &self.tokio);
+            if let Some(running) = self.memory.running.get_mut(&key) {
+                *running = Some(abort);
+            }
+        }
+        self.shared.watchers.tell(&after.touched);
+        self.next_timer = after.next_timer;
+        if self.memory.is_idle() && self.next_timer.is_none_or(|at| at > self.shared.clock.now()) {
+            // One that has given up needs no answer.
+            self.memory.idlers.drain(..).for_each(|reply| {
+                let _ = reply.send(self.next_timer);
+            });
+        }
+    }
+}
+
+impl Batch<'_, '_> {
+    fn handle(&mut self, command: Command) -> Result<(), StoreError> {
+        match command {
+            Command::Deploy { inspection, bytes, reply } => {
+                let outcome = self.deploy(*inspection, &bytes);
+                self.answer(reply, outcome)
+            }
+            Command::DeleteModule { digest, reply } => {
+                let outcome = self.delete_module(digest);
+                self.answer(reply, outcome)
+            }
+            Command::SetPaused { workflow, paused, reply } => {
+                let outcome = self.set_paused(&workflow, paused);
+                self.answer(reply, outcome)
+            }
+            Command::DeleteWorkflow { workflow, reply } => {
+                let outcome = self.delete_workflow(&workflow);
+                self.answer(reply, outcome)
+            }
+            Command::StartRun { target, request, reply } => {
+                let outcome = self.start_run(target, request);
+                self.answer(reply, outcome)
+            }
+            Command::CancelRun { id, reply } => {
+                let outcome = self.cancel_run(id);
+                self.answer(reply, outcome)
+            }
+            Command::PutCron { workflow, name, change, reply } => {
+                let outcome = self.put_cron(workflow, name, change);
+                self.answer(reply, outcome)
+            }
+            Command::ChangeCron { id, change, reply } => {
+                let outcome = self.change_cron(id, change);
+                self.answer(reply, outcome)
+            }
+            Command::DeleteCron { id, reply } => {
+                let outcome = self.delete_cron(id);
+                self.answer(reply, outcome)
+            }
+            Command::TriggerCron { id, reply } => {
+                let outcome = self.trigger_cron(id);
+                self.answer(reply, outcome)
+            }
+            Command::ScheduleRun { workflow, request, reply } => {
+                let outcome = self.schedule_run(workflow, request);
+                self.answer(reply, outcome)
+            }
+            Command::ChangeScheduled { id, change, reply } => {
+                let outcome = self.change_scheduled(id, change);
+                self.answer(reply, outcome)
+            }
+            Command::CancelScheduled { id, reply } => {
+                let outcome = self.cancel_scheduled(id);
+                self.answer(reply, outcome)
+            }
+            Command::TriggerScheduled { id, reply } => {
+                let outcome = self.trigger_scheduled(id);
+                self.answer(reply, outcome)
+            }
+            Command::PushEvent { request, reply } => {
+                let outcome = self.push_event(request);
+                self.answer(reply, outcome)
+            }
+            Command::StepEnded { run, task, lease, end } => self.step_ended((run, task), lease, *end),
+            Command::Log { run, task, attempt, repeated, lines } => {
+                self.log((run, task), attempt, repeated, lines)
+            }
+            Command::AwaitIdle { reply } => {
+                self.memory.idlers.push(reply);
+                Ok(())
+            }
+            Command::ClockJumped => Ok(()),
+            Command::Stop => self.give_steps_back(),
+        }
+    }
+
+    fn step_ended(&mut self, (run, task): TaskKey, lease: Lease, end: StepEnd) -> Result<(), StoreError> {
+        let StepEnd { ran, outcome, requests } = end;
+        let mut payload = StepPayload { requests, snapshot: Vec::new() };
+        let result = match outcome {
+            StepOutcome::Completed { output } => StepResult::Completed { output },
+            StepOutcome::Failed { reason, error, retryable } => {
+                StepResult::Failed { reason, error, retryable, chance: self.shared.clock.chance() }
+            }
+            StepOutcome::Suspended { waits, dropped, snapshot } => {
+                payload.snapshot = snapshot;
+                StepResult::Suspended { waits, dropped }
+            }
+        };
+        self.apply(run, RunEvent::StepEnded { task, lease, ran, result }, payload)
+    }
+
+    fn log(
+        &mut self,
+        (run, task): TaskKey,
+        attempt: u32,
+        repeated: bool,
+        lines: Vec<GuestLine>,
+    ) -> Result<(), StoreError> {
+        for GuestLine { at, level, message } in lines {
+            let line = LogLine { at, task, attempt, level, repeated, message };
+            self.tx.append_journal(run, &JournalEntry::Log(line))?;
+        }
+        self.after.touched.push(run);
+        Ok(())
+    }
+
+    /// Stops every running step; the next host repeats it. No slot is granted any more.
+    fn give_steps_back(&mut self) -> Result<(), StoreError> {
+        for (key, abort) in self.memory.close() {
+            self.after.kills.extend(abort);
+            let (run, task) = key;
+            self.apply(run, RunEvent::HostLost { task, crashed: false }, StepPayload::default())?;
+        }
+        Ok(())
+    }
+
+    /// Works off the timers that are due, in order of their times.
+    fn ring_timers(&mut self) -> Result<(), StoreError> {
+        let due = self.tx.due_timers(self.now, TIMERS_PER_BATCH_MAX)?;
+        for (at, timer) in due {
+            self.tx.delete_timer(at, timer)?;
+            match timer {
+                Timer::Wait { run, task, wait } => {
+                    let outcome = dormouse_core::wait::WaitOutcome::Elapsed;
+                    self.apply(run, RunEvent::WaitSettled { task, wait, outcome }, StepPayload::default())?;
+                }
+                Timer::Task { run, task, timer } => {
+                    let event = match timer {
+                        dormouse_core::run::TaskTimer::Retry => RunEvent::RetryDue { task },
+                        dormouse_core::run::TaskTimer::ScheduleTimeout => RunEvent::ScheduleTimeout { task },
+                    };
+                    self.apply(run, event, StepPayload::default())?;
+                }
+                Timer::Cron(id) => self.ring_cron(id, at)?,
+                Timer::Scheduled(id) => self.ring_scheduled(id)?,
+            }
+            self.settle()?;
+        }
+        Ok(())
+    }
+}
+
+/// Shorthand for handlers of commands.
+pub(crate) type Handled<T> = Result<T, Halt>;

@@ -1,0 +1,294 @@
+//! Crons: made, changed, and fired at their nominal times. When they fire is decided in the core.
+
+use dormouse_core::cron::{Firing, OverlapAction, Schedule, due, overlap};
+use dormouse_core::id::{CronId, CronName, RunId, WorkflowName};
+use dormouse_core::run::{Reason, RunEvent, RunSpec, Trigger};
+use dormouse_core::time::Timestamp;
+use dormouse_core::validate::validate_cron;
+use dormouse_core::workflow::{CronSpec, DeclaredCron, Json, Metadata, Workflow};
+
+use crate::engine::{Batch, CronChange, Error, Handled, NewRun, find_workflow};
+use crate::store::rows::{CronRow, Timer};
+use crate::store::{Read, StoreError};
+
+/// Most nominal times that a cron with overlap `queue` holds back; later ones are left out.
+const HELD_MAX: usize = 100;
+
+impl Batch<'_, '_> {
+    /// Makes a cron or changes the one of that name.
+    pub(crate) fn put_cron(
+        &mut self,
+        workflow: WorkflowName,
+        name: CronName,
+        change: CronChange,
+    ) -> Handled<(CronRow, bool)> {
+        if let Some(row) = self.tx.cron_by_name(&workflow, &name)? {
+            return Ok((self.apply_cron_change(row, change)?, false));
+        }
+        find_workflow(self.catalog(), &workflow)?;
+        let Some(expression) = change.expression.clone() else {
+            return Err(
+                Error::invalid("missing_field", "expression", "a new cron needs an expression").into()
+            );
+        };
+        let row = self.new_cron(
+            workflow,
+            name,
+            false,
+            CronSpec {
+                expression,
+                timezone: "UTC".to_owned(),
+                input: Json::null(),
+                metadata: Metadata::default(),
+                priority: None,
+                catch_up: Default::default(),
+                overlap: Default::default(),
+            },
+        );
+        Ok((self.apply_cron_change(row, change)?, true))
+    }
+
+    /// Changes a cron in place.
+    pub(crate) fn change_cron(&mut self, id: CronId, change: CronChange) -> Handled<CronRow> {
+        let row = self.existing_cron(id)?;
+        self.apply_cron_change(row, change)
+    }
+
+    /// Deletes a cron that was made over the API.
+    pub(crate) fn delete_cron(&mut self, id: CronId) -> Handled<()> {
+        let row = self.existing_cron(id)?;
+        if row.declared {
+            let text = format!(
+                "cron `{}` is declared by the current module of `{}`; disable it instead, or deploy a module without it",
+                row.name, row.workflow
+            );
+            return Err(Error::conflict("declared_cron", text).into());
+        }
+        Ok(self.remove_cron(&row)?)
+    }
+
+    /// Starts a run of a cron now, besides those of its times.
+    pub(crate) fn trigger_cron(&mut self, id: CronId) -> Handled<RunId> {
+        let row = self.existing_cron(id)?;
+        find_workflow(self.catalog(), &row.workflow)?;
+        let run = self.shared.clock.run_id();
+        self.start_cron_run(&row, run, self.now)?;
+        Ok(run)
+    }
+
+    /// Fires a cron whose timer has rung.
+    pub(crate) fn ring_cron(&mut self, id: CronId, at: Timestamp) -> Result<(), StoreError> {
+        let Some(mut row) = self.tx.cron(id)?.filter(|row| row.next_run_at == Some(at)) else {
+            return Ok(());
+        };
+        // What does not parse was refused when the cron was made.
+        let firing = match Schedule::parse(&row.spec.expression, &row.spec.timezone) {
+            Ok(schedule) => due(&schedule, row.spec.catch_up, at, self.now, self.shared.up_since),
+            Err(error) => {
+                tracing::error!(cron.id = %id, %error, "a stored cron does not parse any more");
+                Firing { fire: Vec::new(), next: None }
+            }
+        };
+        for nominal in firing.fire {
+            self.fire_cron(&mut row, nominal)?;
+        }
+        self.set_cron_timer(&mut row, firing.next)?;
+        self.tx.put_cron(&row)
+    }
+
+    fn fire_cron(&mut self, row: &mut CronRow, nominal: Timestamp) -> Result<(), StoreError> {
+        let unfinished = match row.last_run {
+            Some(run) => self.status(run)?.is_some_and(|status| !status.is_final()),
+            None => false,
+        };
+        match overlap(row.spec.overlap, unfinished || !row.held.is_empty()) {
+            OverlapAction::Start => self.start_nominal(row, nominal),
+            OverlapAction::Skip => Ok(()),
+            OverlapAction::Hold => {
+                if row.held.len() < HELD_MAX {
+                    row.held.push(nominal);
+                } else {
+                    tracing::warn!(cron.id = %row.id, %nominal, "too many times of a cron are held back; this one is left out");
+                }
+                Ok(())
+            }
+            OverlapAction::CancelEarlierThenStart => {
+                if let Some(run) = row.last_run {
+                    self.follow_up(run, RunEvent::Cancel { reason: Reason::Overlap });
+                }
+                self.start_nominal(row, nominal)
+            }
+        }
+    }
+
+    fn start_nominal(&mut self, row: &mut CronRow, nominal: Timestamp) -> Result<(), StoreError> {
+        let run = RunId::of_cron(row.id, nominal);
+        row.last_run_at = Some(nominal);
+        row.last_run = Some(run);
+        // The same nominal time can come again when the expression is changed back and forth.
+        if self.status(run)?.is_none() { self.start_cron_run(row, run, nominal) } else { Ok(()) }
+    }
+
+    /// Starts the next of the times that a cron held back for this run.
+    pub(crate) fn cron_run_finished(&mut self, id: CronId, run: RunId) -> Result<(), StoreError> {
+        let Some(mut row) = self.tx.cron(id)? else { return Ok(()) };
+        if row.last_run != Some(run) || row.held.is_empty() {
+            return Ok(());
+        }
+        let nominal = row.held.remove(0);
+        self.start_nominal(&mut row, nominal)?;
+        self.tx.put_cron(&row)
+    }
+
+    fn start_cron_run(&mut self, row: &CronRow, id: RunId, nominal: Timestamp) -> Result<(), StoreError> {
+        let Some(entry) = self.catalog().workflow(&row.workflow).cloned() else { return Ok(()) };
+        let spec = RunSpec {
+            id,
+            workflow: row.workflow.clone(),
+            version: entry.target.version,
+            module: entry.target.module,
+            input: row.spec.input.clone(),
+            metadata: row.spec.metadata.clone(),
+            priority: row.spec.priority.unwrap_or(entry.definition.default_priority),
+            trigger: Trigger::Cron { id: row.id, nominal },
+            parent: None,
+            detached: false,
+            created_at: self.now,
+        };
+        let rejected = self.check_input(&entry.target, &spec.input);
+        self.create_run(NewRun { spec, rejected })
+    }
+
+    /// Brings the declared crons of a workflow in line with a new version of it: by name, with
+    /// what an operator set (`enabled`) and what has happened kept.
+    pub(crate) fn declare_crons(&mut self, workflow: &Workflow) -> Handled<()> {
+        let existing = self.tx.crons_of(&workflow.name)?;
+        for row in existing.iter().filter(|row| row.declared) {
+            if !workflow.crons.iter().any(|cron| cron.name == row.name) {
+                self.remove_cron(row)?;
+            }
+        }
+        for DeclaredCron { name, spec } in &workflow.crons {
+            let mut row = match existing.iter().find(|row| row.name == *name) {
+                Some(row) => row.clone(),
+                None => self.new_cron(workflow.name.clone(), name.clone(), true, spec.clone()),
+            };
+            let same_times = row.next_run_at.is_some()
+                && (&row.spec.expression, &row.spec.timezone) == (&spec.expression, &spec.timezone);
+            row.spec = spec.clone();
+            row.updated_at = self.now;
+            if !same_times {
+                self.restart_cron(&mut row)?;
+            }
+            self.tx.put_cron(&row)?;
+        }
+        Ok(())
+    }
+
+    /// The cron over the API that a declared one of the same name would replace.
+    pub(crate) fn conflicting_cron(&self, workflow: &Workflow) -> Result<Option<CronRow>, StoreError> {
+        let rows = self.tx.crons_of(&workflow.name)?;
+        let declared = |row: &CronRow| workflow.crons.iter().any(|cron| cron.name == row.name);
+        Ok(rows.into_iter().find(|row| !row.declared && declared(row)))
+    }
+
+    /// Deletes all crons of a workflow.
+    pub(crate) fn remove_crons(&mut self, workflow: &WorkflowName) -> Result<(), StoreError> {
+        self.tx.crons_of(workflow)?.iter().try_for_each(|row| self.remove_cron(row))
+    }
+
+    fn existing_cron(&self, id: CronId) -> Handled<CronRow> {
+        let missing = || Error::not_found("unknown_cron", format!("there is no cron {id}"));
+        Ok(self.tx.cron(id)?.ok_or_else(missing)?)
+    }
+
+    fn new_cron(&self, workflow: WorkflowName, name: CronName, declared: bool, spec: CronSpec) -> CronRow {
+        CronRow {
+            id: self.shared.clock.cron_id(),
+            workflow,
+            name,
+            declared,
+            spec,
+            enabled: true,
+            next_run_at: None,
+            last_run_at: None,
+            last_run: None,
+            held: Vec::new(),
+            created_at: self.now,
+            updated_at: self.now,
+        }
+    }
+
+    fn apply_cron_change(&mut self, mut row: CronRow, change: CronChange) -> Handled<CronRow> {
+        let CronChange { expression, timezone, input, metadata, priority, enabled, catch_up, overlap } =
+            change;
+        let times_change = expression.is_some() || timezone.is_some();
+        let spec_changes = times_change
+            || input.is_some()
+            || metadata.is_some()
+            || priority.is_some()
+            || catch_up.is_some()
+            || overlap.is_some();
+        if row.declared && spec_changes {
+            let text = format!(
+                "cron `{}` is declared by the current module of `{}`: only `enabled` can be changed; deploy a changed module, or make a cron of another name",
+                row.name, row.workflow
+            );
+            return Err(Error::conflict("declared_cron", text).into());
+        }
+        let before = (row.spec.expression.clone(), row.spec.timezone.clone(), row.enabled);
+        let spec = &mut row.spec;
+        replace(&mut spec.expression, expression);
+        replace(&mut spec.timezone, timezone);
+        replace(&mut spec.input, input);
+        replace(&mut spec.metadata, metadata);
+        replace(&mut spec.catch_up, catch_up);
+        replace(&mut spec.overlap, overlap);
+        spec.priority = priority.or(spec.priority);
+        replace(&mut row.enabled, enabled);
+        Error::from_problems(validate_cron(&row.spec))?;
+        self.check_cron_input(&row)?;
+        row.updated_at = self.now;
+        let after = (row.spec.expression.clone(), row.spec.timezone.clone(), row.enabled);
+        if before != after || row.next_run_at.is_none() {
+            self.restart_cron(&mut row)?;
+        }
+        self.tx.put_cron(&row)?;
+        Ok(row)
+    }
+
+    fn check_cron_input(&self, row: &CronRow) -> Handled<()> {
+        let Some(entry) = self.catalog().workflow(&row.workflow) else { return Ok(()) };
+        let problem = |problem| Error::invalid("invalid_input", "input", problem);
+        Ok(entry.check_input(&row.spec.input).map_err(problem)?)
+    }
+
+    /// Sets the timer to the first time after now, or to none when the cron is disabled.
+    fn restart_cron(&mut self, row: &mut CronRow) -> Result<(), StoreError> {
+        let schedule = Schedule::parse(&row.spec.expression, &row.spec.timezone).ok();
+        let next = schedule.filter(|_| row.enabled).and_then(|schedule| schedule.next_after(self.now));
+        self.set_cron_timer(row, next)
+    }
+
+    fn set_cron_timer(&mut self, row: &mut CronRow, next: Option<Timestamp>) -> Result<(), StoreError> {
+        if let Some(at) = row.next_run_at {
+            self.tx.delete_timer(at, Timer::Cron(row.id))?;
+        }
+        if let Some(at) = next {
+            self.tx.put_timer(at, Timer::Cron(row.id))?;
+        }
+        row.next_run_at = next;
+        Ok(())
+    }
+
+    fn remove_cron(&mut self, row: &CronRow) -> Result<(), StoreError> {
+        self.set_cron_timer(&mut row.clone(), None)?;
+        self.tx.delete_cron(row.id).map(drop)
+    }
+}
+
+fn replace<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}

@@ -1,0 +1,123 @@
+//! Events: taken in, matched against subscriptions and waits, all in the transaction at hand.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use dormouse_core::event::{KeyPattern, check_key};
+use dormouse_core::id::EventId;
+use dormouse_core::run::{RunEvent, RunSpec, Trigger};
+use dormouse_core::wait::WaitOutcome;
+
+use crate::engine::{Batch, Error, Handled, NewRun, PushEvent};
+use crate::runtime::Push;
+use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope};
+use crate::store::{Read, StoreError};
+
+/// How long the idempotency key of an event is remembered.
+const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
+
+impl Batch<'_, '_> {
+    /// Takes in an event that was pushed over the API. A key that was seen before gives the event
+    /// that it stood for.
+    pub(crate) fn push_event(&mut self, request: PushEvent) -> Handled<EventRow> {
+        let PushEvent { key, payload, metadata, priority, idempotency_key } = request;
+        check_key(&key).map_err(|error| Error::invalid("invalid_event_key", "key", error.to_string()))?;
+        if let Some(known) = &idempotency_key
+            && let Some(row) = self.tx.idempotency(IdempotencyScope::Events, known)?
+            && row.expires_at > self.now
+            && let Some(event) = self.tx.event(EventId::from_bytes(row.id))?
+        {
+            return Ok(event);
+        }
+        let id = self.shared.clock.event_id();
+        if let Some(new) = &idempotency_key {
+            let row = IdempotencyRow { id: id.to_bytes(), expires_at: self.now.after(IDEMPOTENCY_TTL) };
+            self.tx.put_idempotency(IdempotencyScope::Events, new, &row)?;
+        }
+        Ok(self.take_in_event(Push { id, key, payload, metadata, priority })?)
+    }
+
+    /// Stores an event, starts the runs that subscribe to it and settles the waits that it matches.
+    pub(crate) fn take_in_event(&mut self, push: Push) -> Result<EventRow, StoreError> {
+        let Push { id, key, payload, metadata, priority } = push;
+        let mut event = EventRow {
+            id,
+            key,
+            payload,
+            metadata,
+            priority,
+            pushed_at: self.now,
+            runs: Vec::new(),
+            settled_waits: 0,
+        };
+        let waits = self.matching_waits(&event.key)?;
+        event.settled_waits = u32::try_from(waits.len()).unwrap_or(u32::MAX);
+        self.start_subscribers(&mut event)?;
+        self.tx.put_event(&event)?;
+        for wait in waits {
+            // Gone at once, so that a second event in this batch does not count it again.
+            self.tx.delete_event_wait(&wait)?;
+            let outcome = WaitOutcome::Event(id);
+            self.follow_up(wait.run, RunEvent::WaitSettled { task: wait.task, wait: wait.wait, outcome });
+        }
+        Ok(event)
+    }
+
+    fn start_subscribers(&mut self, event: &mut EventRow) -> Result<(), StoreError> {
+        for entry in self.catalog().subscribers(&event.key) {
+            let spec = RunSpec {
+                id: self.shared.clock.run_id(),
+                workflow: entry.target.workflow.clone(),
+                version: entry.target.version,
+                module: entry.target.module,
+                input: event.payload.clone(),
+                metadata: event.metadata.clone(),
+                priority: event.priority.unwrap_or(entry.definition.default_priority),
+                trigger: Trigger::Event(event.id),
+                parent: None,
+                detached: false,
+                created_at: self.now,
+            };
+            event.runs.push((spec.id, spec.workflow.clone()));
+            let rejected = self.check_input(&entry.target, &spec.input);
+            self.create_run(NewRun { spec, rejected })?;
+        }
+        Ok(())
+    }
+
+    /// The open waits whose pattern matches a key.
+    fn matching_waits(&self, key: &str) -> Result<Vec<EventWaitRow>, StoreError> {
+        let mut waits = self.tx.event_waits(key)?;
+        for pattern in self.tx.event_wait_patterns()? {
+            if KeyPattern::parse(&pattern).is_ok_and(|pattern| pattern.matches(key)) {
+                waits.extend(self.tx.event_waits(&pattern)?);
+            }
+        }
+        Ok(waits)
+    }
+
+    /// The latest event that a wait matches and that came at most `look_back` ago.
+    pub(crate) fn latest_event(
+        &self,
+        wait: &EventWaitRow,
+        look_back: Duration,
+    ) -> Result<Option<EventId>, StoreError> {
+        let since = self.now.before(look_back);
+        let mut latest = None;
+        let mut take = |event: EventRow| {
+            latest = Some(event.id);
+            ControlFlow::Break(())
+        };
+        // A pattern that does not parse was refused when the step ended.
+        let Ok(pattern) = KeyPattern::parse(&wait.key_pattern) else { return Ok(None) };
+        match pattern.as_exact() {
+            Some(key) => self.tx.visit_events_by_key(key, since, take)?,
+            None => self.tx.visit_events(None, |event| match event {
+                event if event.pushed_at < since => ControlFlow::Break(()),
+                event if pattern.matches(&event.key) => take(event),
+                _ => ControlFlow::Continue(()),
+            })?,
+        }
+        Ok(latest)
+    }
+}

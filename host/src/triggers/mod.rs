@@ -1,0 +1,6 @@
+//! What starts runs: crons, one-time schedules and events, each with the commands that change it
+//! and the moment at which it fires.
+
+mod crons;
+mod events;
+mod scheduled;

@@ -1,0 +1,176 @@
+//! Scheduled runs: one run at a set time, made over the API or by a task.
+
+use std::ops::ControlFlow;
+
+use dormouse_core::id::{RunId, ScheduledId, WorkflowName};
+use dormouse_core::run::{RunSpec, Trigger};
+use dormouse_core::workflow::Json;
+
+use crate::engine::{Batch, Error, Handled, NewRun, ScheduleRun, ScheduledChange, find_workflow};
+use crate::runtime::Schedule;
+use crate::store::rows::{ScheduledRow, ScheduledStatus, Timer};
+use crate::store::{Read, StoreError};
+
+impl Batch<'_, '_> {
+    /// Schedules a run over the API.
+    pub(crate) fn schedule_run(
+        &mut self,
+        workflow: WorkflowName,
+        request: ScheduleRun,
+    ) -> Handled<ScheduledRow> {
+        self.check_scheduled_input(&workflow, &request.input)?;
+        let ScheduleRun { trigger_at, input, metadata, priority } = request;
+        let row = ScheduledRow {
+            id: self.shared.clock.scheduled_id(),
+            workflow,
+            trigger_at,
+            status: ScheduledStatus::Pending,
+            run: None,
+            made_by: None,
+            input,
+            metadata,
+            priority,
+            created_at: self.now,
+            updated_at: self.now,
+        };
+        self.insert_scheduled(&row)?;
+        Ok(row)
+    }
+
+    /// Schedules a run that a task asked for.
+    pub(crate) fn schedule_from_task(&mut self, request: Schedule, by: RunId) -> Result<(), StoreError> {
+        let Schedule { id, workflow, trigger_at, input, metadata, priority } = request;
+        self.insert_scheduled(&ScheduledRow {
+            id,
+            workflow,
+            trigger_at,
+            status: ScheduledStatus::Pending,
+            run: None,
+            made_by: Some(by),
+            input,
+            metadata,
+            priority,
+            created_at: self.now,
+            updated_at: self.now,
+        })
+    }
+
+    /// Changes a run that has not fired.
+    pub(crate) fn change_scheduled(
+        &mut self,
+        id: ScheduledId,
+        change: ScheduledChange,
+    ) -> Handled<ScheduledRow> {
+        let mut row = self.pending(id)?;
+        let ScheduledChange { trigger_at, input, metadata, priority } = change;
+        if let Some(input) = input {
+            self.check_scheduled_input(&row.workflow, &input)?;
+            row.input = input;
+        }
+        row.metadata = metadata.unwrap_or(row.metadata);
+        row.priority = priority.or(row.priority);
+        row.updated_at = self.now;
+        if let Some(at) = trigger_at {
+            self.tx.delete_timer(row.trigger_at, Timer::Scheduled(id))?;
+            self.tx.put_timer(at, Timer::Scheduled(id))?;
+            row.trigger_at = at;
+        }
+        self.tx.put_scheduled(&row)?;
+        Ok(row)
+    }
+
+    /// Cancels a run that has not fired; its row stays.
+    pub(crate) fn cancel_scheduled(&mut self, id: ScheduledId) -> Handled<()> {
+        let row = self.pending(id)?;
+        Ok(self.end_scheduled(row, ScheduledStatus::Cancelled, None)?)
+    }
+
+    /// Fires a scheduled run before its time.
+    pub(crate) fn trigger_scheduled(&mut self, id: ScheduledId) -> Handled<RunId> {
+        let row = self.pending(id)?;
+        find_workflow(self.catalog(), &row.workflow)?;
+        let run = self.shared.clock.run_id();
+        self.fire_scheduled(row, run)?;
+        Ok(run)
+    }
+
+    /// Fires a scheduled run whose timer has rung.
+    pub(crate) fn ring_scheduled(&mut self, id: ScheduledId) -> Result<(), StoreError> {
+        match self.tx.scheduled(id)?.filter(|row| row.status == ScheduledStatus::Pending) {
+            Some(row) => {
+                let run = self.shared.clock.run_id();
+                self.fire_scheduled(row, run)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Cancels what is still to come of a workflow that is deleted.
+    pub(crate) fn cancel_scheduled_of(&mut self, workflow: &WorkflowName) -> Result<(), StoreError> {
+        let mut pending = Vec::new();
+        self.tx.visit_scheduled(Some(ScheduledStatus::Pending), None, |row| {
+            pending.extend((row.workflow == *workflow).then_some(row));
+            ControlFlow::Continue(())
+        })?;
+        pending.into_iter().try_for_each(|row| self.end_scheduled(row, ScheduledStatus::Cancelled, None))
+    }
+
+    fn fire_scheduled(&mut self, row: ScheduledRow, run: RunId) -> Result<(), StoreError> {
+        let Some(entry) = self.catalog().workflow(&row.workflow).cloned() else {
+            // Its workflow was deleted between the request of a task and its commit.
+            return self.end_scheduled(row, ScheduledStatus::Cancelled, None);
+        };
+        let spec = RunSpec {
+            id: run,
+            workflow: row.workflow.clone(),
+            version: entry.target.version,
+            module: entry.target.module,
+            input: row.input.clone(),
+            metadata: row.metadata.clone(),
+            priority: row.priority.unwrap_or(entry.definition.default_priority),
+            trigger: Trigger::Scheduled { id: row.id, nominal: row.trigger_at },
+            parent: None,
+            detached: false,
+            created_at: self.now,
+        };
+        let rejected = self.check_input(&entry.target, &spec.input);
+        self.end_scheduled(row, ScheduledStatus::Fired, Some(run))?;
+        self.create_run(NewRun { spec, rejected })
+    }
+
+    fn insert_scheduled(&mut self, row: &ScheduledRow) -> Result<(), StoreError> {
+        self.tx.put_scheduled(row)?;
+        self.tx.put_timer(row.trigger_at, Timer::Scheduled(row.id))
+    }
+
+    fn end_scheduled(
+        &mut self,
+        mut row: ScheduledRow,
+        status: ScheduledStatus,
+        run: Option<RunId>,
+    ) -> Result<(), StoreError> {
+        self.tx.delete_timer(row.trigger_at, Timer::Scheduled(row.id))?;
+        row.status = status;
+        row.run = run;
+        row.updated_at = self.now;
+        self.tx.put_scheduled(&row)
+    }
+
+    fn pending(&self, id: ScheduledId) -> Handled<ScheduledRow> {
+        let missing = || Error::not_found("unknown_scheduled_run", format!("there is no scheduled run {id}"));
+        let row = self.tx.scheduled(id)?.ok_or_else(missing)?;
+        let state = match row.status {
+            ScheduledStatus::Pending => return Ok(row),
+            ScheduledStatus::Fired => "has fired",
+            ScheduledStatus::Cancelled => "is cancelled",
+        };
+        let text = format!("scheduled run {id} {state} and cannot be changed any more; schedule a new one");
+        Err(Error::conflict("not_pending", text).into())
+    }
+
+    fn check_scheduled_input(&self, workflow: &WorkflowName, input: &Json) -> Handled<()> {
+        let entry = find_workflow(self.catalog(), workflow)?;
+        let problem = |problem| Error::invalid("invalid_input", "input", problem);
+        Ok(entry.check_input(input).map_err(problem)?)
+    }
+}
