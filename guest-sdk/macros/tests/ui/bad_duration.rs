@@ -1,0 +1,6 @@
+use dormouse_sdk::prelude::*;
+
+#[workflow(execution_timeout = "3 weeks")]
+async fn greet(_ctx: Context) {}
+
+fn main() {}

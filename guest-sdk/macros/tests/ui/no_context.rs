@@ -1,0 +1,6 @@
+use dormouse_sdk::prelude::*;
+
+#[workflow]
+async fn greet() {}
+
+fn main() {}
