@@ -1,0 +1,14 @@
+//! Never gives the processor back.
+
+use std::hint::black_box;
+
+use dormouse_sdk::prelude::*;
+
+/// Loops until it is killed, after half a second.
+#[workflow(execution_timeout = "500ms")]
+pub(crate) async fn endless_loop(_ctx: Context) {
+    let mut rounds = 0u64;
+    loop {
+        rounds = black_box(rounds.wrapping_add(1));
+    }
+}
