@@ -1,7 +1,15 @@
 //! The Dormouse host. `ARCHITECTURE.md` has the picture.
 
+mod api;
+pub mod cli;
 mod clock;
+mod config;
 mod engine;
 mod runtime;
+mod server;
 mod store;
 mod triggers;
+
+pub use clock::Clock;
+pub use config::Config;
+pub use server::{Server, ServerError};

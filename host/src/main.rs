@@ -1,1 +1,7 @@
-fn main() {}
+//! The `dormouse` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dormouse::cli::main()
+}

@@ -1,0 +1,199 @@
+//! What the command line looks like, and how its outcome becomes an exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::client::Client;
+use super::print::Printer;
+use super::{cron, deploy, event, inspect, modules, run, runs, schedule, serve, workflows};
+
+/// Crons, schedules, events and durable sleep in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "dormouse", version, max_term_width = 110)]
+pub(super) struct Cli {
+    /// The host to talk to
+    #[arg(
+        long,
+        global = true,
+        env = "DORMOUSE_SERVER",
+        default_value = "http://127.0.0.1:7666",
+        value_name = "URL"
+    )]
+    server: String,
+
+    /// Sent to the host as bearer token
+    #[arg(long, global = true, env = "DORMOUSE_TOKEN", hide_env_values = true, hide = true)]
+    token: Option<String>,
+
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the host
+    Serve(Box<serve::Serve>),
+    /// Upload modules
+    Deploy(deploy::Deploy),
+    /// Show what a component declares and imports, without a host
+    Inspect(inspect::Inspect),
+    /// Start a run
+    Run(run::StartRun),
+    /// Look at runs
+    #[command(subcommand)]
+    Runs(runs::Runs),
+    /// Start runs at recurring times
+    #[command(subcommand)]
+    Cron(cron::Cron),
+    /// Start one run at a set time
+    #[command(subcommand)]
+    Schedule(schedule::Schedule),
+    /// Push events
+    #[command(subcommand)]
+    Event(event::Event),
+    /// Look at workflows, pause and resume them
+    #[command(subcommand)]
+    Workflows(workflows::Workflows),
+    /// Look at modules and delete them
+    #[command(subcommand)]
+    Modules(modules::Modules),
+}
+
+/// What a subcommand came to. An error is an operation that failed, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done,
+    /// It was told already.
+    Failed,
+}
+
+/// What subcommands work with.
+pub(super) struct Context {
+    pub(super) client: Client,
+    pub(super) printer: Printer,
+}
+
+/// Runs the command line of this process: 0 done, 1 the operation failed, 2 wrong usage.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Wrong usage ends here, with exit code 2.
+    let cli = Cli::parse();
+    match cli.run() {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        // Whoever read the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without standard error there is nobody to tell.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Cli {
+    fn run(self) -> anyhow::Result<Outcome> {
+        let context =
+            Context { client: Client::new(&self.server, self.token), printer: Printer::new(self.json) };
+        match self.command {
+            Command::Serve(command) => command.run(),
+            Command::Deploy(command) => command.run(&context),
+            Command::Inspect(command) => command.run(&context),
+            Command::Run(command) => command.run(&context),
+            Command::Runs(command) => command.run(&context),
+            Command::Cron(command) => command.run(&context),
+            Command::Schedule(command) => command.run(&context),
+            Command::Event(command) => command.run(&context),
+            Command::Workflows(command) => command.run(&context),
+            Command::Modules(command) => command.run(&context),
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_the_documentation_shows_is_accepted() {
+        const ID: &str = "01920b5e-7b1c-7d3e-8f00-000000000001";
+        for line in [
+            "serve --data d --listen 127.0.0.1:0 --slots 2",
+            "deploy a.wasm b.wasm",
+            "inspect a.wasm --json",
+            r#"run mail --input {"a":1} --wait"#,
+            "run mail --metadata team:a --metadata env:b --priority 3 --follow",
+            "runs list --workflow mail --status failed --metadata team:a --limit 5",
+            "runs get ID",
+            "runs cancel ID",
+            "runs logs ID -f",
+            "cron list --enabled true",
+            "cron set mail daily @daily --timezone Europe/Paris --catch-up all --overlap cancelRunning",
+            "cron delete ID",
+            "cron disable ID",
+            "cron enable ID",
+            "cron trigger ID",
+            "schedule list --status pending",
+            "schedule create mail --at 2030-01-31T09:00:00+02:00",
+            "schedule create mail --in 2h",
+            "schedule update ID --in 5m",
+            "schedule delete ID",
+            "schedule trigger ID",
+            "event push user:created --payload null",
+            "event list --key user:*",
+            "workflows list",
+            "workflows get mail",
+            "workflows pause mail",
+            "workflows resume mail",
+            "modules list",
+            "--server http://127.0.0.1:1 modules delete DIGEST",
+        ] {
+            let line = line.replace("DIGEST", &format!("sha256:{}", "0".repeat(64))).replace("ID", ID);
+            let words = std::iter::once("dormouse").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_before_anything_is_sent() {
+        for line in [
+            "",
+            "deploy",
+            "run UPPER",
+            "run mail --input {",
+            "run mail --input @/no/such/file",
+            "run mail --metadata team",
+            "run mail --priority 4",
+            "runs get 7",
+            "cron set mail daily",
+            "schedule create mail",
+            "schedule create mail --in 2h --at 2030-01-31T09:00:00Z",
+            "schedule create mail --at tomorrow",
+            "schedule create mail --in soon",
+            "serve --slots 0",
+            "serve --log ][",
+        ] {
+            let words = std::iter::once("dormouse").chain(line.split_terminator(' '));
+            let error = Cli::try_parse_from(words).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

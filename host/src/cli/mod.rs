@@ -1,0 +1,24 @@
+//! The command line: one file per subcommand. All but `serve` and `inspect` are clients of the
+//! API; they print and never decide.
+//!
+//! Data goes to standard output, as a table or with `--json` as the API's own JSON; everything
+//! else goes to standard error.
+
+mod app;
+mod arguments;
+mod client;
+mod cron;
+mod deploy;
+mod event;
+mod event_stream;
+mod follow;
+mod inspect;
+mod modules;
+mod print;
+mod run;
+mod runs;
+mod schedule;
+mod serve;
+mod workflows;
+
+pub use app::main;
