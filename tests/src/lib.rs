@@ -1,1 +1,12 @@
-//! tests
+//! The harness of the tests: a host in a temporary folder, over real HTTP, either in this process
+//! under a virtual clock ([`TestHost`]) or as a process that can be killed ([`HostProcess`]).
+
+mod client;
+mod guests;
+mod host;
+mod process;
+
+pub use client::{Answer, Client};
+pub use guests::guest;
+pub use host::TestHost;
+pub use process::HostProcess;

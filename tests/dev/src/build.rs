@@ -46,7 +46,8 @@ pub(crate) fn build_host() -> Result<PathBuf, Failed> {
 /// Builds the examples and returns the modules, in order of their names.
 pub(crate) fn build_examples() -> Result<Vec<PathBuf>, Failed> {
     let folder = root().join("examples");
-    let entries = std::fs::read_dir(&folder).map_err(|error| Failed(format!("{}: {error}", folder.display())))?;
+    let entries =
+        std::fs::read_dir(&folder).map_err(|error| Failed(format!("{}: {error}", folder.display())))?;
     let mut names: Vec<String> = entries
         .flatten()
         .filter(|entry| entry.path().join("Cargo.toml").is_file())

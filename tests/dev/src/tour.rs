@@ -24,7 +24,9 @@ pub(crate) fn run(once: bool) -> Result<(), Failed> {
         say("The tour is over; the host ends with it.");
         return Ok(());
     }
-    say(&format!("The host goes on serving on http://{ADDRESS} until you press Ctrl-C. Try, in another terminal:"));
+    say(&format!(
+        "The host goes on serving on http://{ADDRESS} until you press Ctrl-C. Try, in another terminal:"
+    ));
     eprintln!("    {} runs list", binary.display());
     host.wait()
 }
@@ -57,7 +59,8 @@ fn say(text: &str) {
 }
 
 fn client(binary: &Path, arguments: &[&str]) -> Result<(), Failed> {
-    let status = Command::new(binary).arg("--server").arg(format!("http://{ADDRESS}")).args(arguments).status();
+    let status =
+        Command::new(binary).arg("--server").arg(format!("http://{ADDRESS}")).args(arguments).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failed(format!("`dormouse {}` ended with {status}", arguments.join(" ")))),
@@ -78,12 +81,18 @@ impl Host {
             .current_dir(build::root())
             .stderr(Stdio::piped())
             .spawn();
-        let mut host = Self(host.map_err(|error| Failed(format!("{} cannot be started: {error}", binary.display())))?);
-        let Some(stderr) = host.0.stderr.take() else { return Err(Failed("the host has no stderr".to_owned())) };
-        let mut lines = BufReader::new(stderr).lines().map_while(Result::ok).inspect(|line| eprintln!("{line}"));
+        let mut host =
+            Self(host.map_err(|error| Failed(format!("{} cannot be started: {error}", binary.display())))?);
+        let Some(stderr) = host.0.stderr.take() else {
+            return Err(Failed("the host has no stderr".to_owned()));
+        };
+        let mut lines =
+            BufReader::new(stderr).lines().map_while(Result::ok).inspect(|line| eprintln!("{line}"));
         if !lines.any(|line| line.contains("listening on")) {
             let status = host.0.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-            return Err(Failed(format!("the host did not start ({status}); is something else on {ADDRESS}?")));
+            return Err(Failed(format!(
+                "the host did not start ({status}); is something else on {ADDRESS}?"
+            )));
         }
         // The rest of what the host says goes on being shown.
         std::thread::spawn(move || lines.for_each(drop));

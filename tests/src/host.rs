@@ -1,0 +1,125 @@
+//! A host in this process, under a virtual clock.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dormouse::{Clock, Config, Server};
+use dormouse_core::time::Timestamp;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::Client;
+
+/// When the virtual clock starts: 2026-01-05T08:00:00Z, a Monday.
+pub const START_MILLIS: u64 = 1_767_600_000_000;
+
+/// A host whose time stands still unless a test moves it. It listens on a port of its own and keeps
+/// its store in a folder of its own.
+pub struct TestHost {
+    server: Option<Server>,
+    clock: Clock,
+    client: Client,
+    runtime: tokio::runtime::Runtime,
+    folder: TempDir,
+}
+
+impl std::ops::Deref for TestHost {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl TestHost {
+    /// Starts a host with these guests.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[must_use]
+    pub fn with(guests: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let clock = Clock::stopped_at(Timestamp::from_millis(START_MILLIS));
+        let runtime = tokio::runtime::Runtime::new().expect("there is room for a runtime");
+        let server = start(&runtime, &folder, &clock);
+        let client = Client::new(&server.address().to_string());
+        guests.iter().for_each(|guest| drop(client.deploy(guest)));
+        Self { server: Some(server), clock, client, runtime, folder }
+    }
+
+    /// What time it is for the host.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Returns once no step runs or could run: from then on only time or a call changes anything.
+    /// Gives the time of the next timer.
+    pub fn settle(&self) -> Option<Timestamp> {
+        self.runtime.block_on(self.server().idle())
+    }
+
+    /// Lets time pass: every timer on the way rings at its time.
+    pub fn advance(&self, duration: Duration) {
+        let end = self.now().after(duration);
+        while let Some(next) = self.settle().filter(|next| *next <= end) {
+            self.clock.jump_to(next);
+        }
+        self.clock.jump_to(end);
+        self.settle();
+    }
+
+    /// A run once it has ended, however long that takes on the virtual clock.
+    ///
+    /// # Panics
+    ///
+    /// When it waits for something that no timer brings.
+    #[track_caller]
+    #[must_use]
+    pub fn to_end(&self, id: &str) -> Value {
+        loop {
+            let next = self.settle();
+            let run = self.client.run(id);
+            if !run["finishedAt"].is_null() {
+                return run;
+            }
+            self.clock
+                .jump_to(next.unwrap_or_else(|| panic!("nothing will ever happen to this run: {run:#}")));
+        }
+    }
+
+    /// Starts a run and returns it once it has ended.
+    #[track_caller]
+    #[must_use]
+    pub fn call(&self, workflow: &str, input: &Value) -> Value {
+        let id = self.client.start(workflow, input);
+        self.to_end(&id)
+    }
+
+    /// Ends the host and starts another one on the same store, after `pause` has passed.
+    #[must_use]
+    pub fn restart_after(mut self, pause: Duration) -> Self {
+        let server = self.server.take().expect("the host runs");
+        self.runtime.block_on(server.stop()).expect("the host ends well");
+        let clock = Clock::stopped_at(self.clock.now().after(pause));
+        let server = start(&self.runtime, &self.folder, &clock);
+        let client = Client::new(&server.address().to_string());
+        Self { server: Some(server), clock, client, runtime: self.runtime, folder: self.folder }
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("the host runs")
+    }
+}
+
+fn start(runtime: &tokio::runtime::Runtime, folder: &TempDir, clock: &Clock) -> Server {
+    let config =
+        Config { data: folder.path().join("data"), cache: Some(shared_cache()), ..Config::for_tests() };
+    runtime.block_on(Server::start(config, clock.clone())).expect("the host starts")
+}
+
+/// Compiled modules are shared by all tests, as they would be by the restarts of one host.
+fn shared_cache() -> PathBuf {
+    PathBuf::from(env!("DORMOUSE_GUESTS")).join("compiled")
+}
