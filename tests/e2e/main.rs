@@ -1,1 +1,3 @@
-//! e2e
+//! The host end to end: real guests over real HTTP. One file per feature.
+
+mod sleeping;

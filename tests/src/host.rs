@@ -114,8 +114,7 @@ impl TestHost {
 }
 
 fn start(runtime: &tokio::runtime::Runtime, folder: &TempDir, clock: &Clock) -> Server {
-    let config =
-        Config { data: folder.path().join("data"), cache: Some(shared_cache()), ..Config::for_tests() };
+    let config = Config { cache: shared_cache(), ..Config::in_folder(folder.path().join("data")) };
     runtime.block_on(Server::start(config, clock.clone())).expect("the host starts")
 }
 

@@ -8,5 +8,5 @@ mod process;
 
 pub use client::{Answer, Client};
 pub use guests::guest;
-pub use host::TestHost;
+pub use host::{START_MILLIS, TestHost};
 pub use process::HostProcess;
