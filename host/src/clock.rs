@@ -9,7 +9,11 @@ use dormouse_core::time::Timestamp;
 
 /// What time it is, and random bits.
 #[derive(Clone)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    /// The time and the number of the latest id.
+    latest_id: Arc<Mutex<(Timestamp, u32)>>,
+}
 
 #[derive(Clone)]
 enum Source {
@@ -26,19 +30,20 @@ impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self(Source::System)
+        Self { source: Source::System, latest_id: Arc::default() }
     }
 
     /// A clock that stands still until [`Self::jump_to`] moves it.
     #[must_use]
     pub fn stopped_at(now: Timestamp) -> Self {
-        Self(Source::Virtual(Arc::new(Mutex::new(VirtualTime { now, on_jump: Vec::new() }))))
+        let time = VirtualTime { now, on_jump: Vec::new() };
+        Self { source: Source::Virtual(Arc::new(Mutex::new(time))), latest_id: Arc::default() }
     }
 
     /// What time it is.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        match &self.0 {
+        match &self.source {
             #[expect(clippy::disallowed_methods, reason = "this is the place that reads the clock")]
             Source::System => {
                 let since_epoch =
@@ -53,7 +58,7 @@ impl Clock {
     /// jump gets there, and whoever waits hears of it through [`Self::on_jump`].
     #[must_use]
     pub fn wait_until(&self, at: Timestamp) -> Option<Duration> {
-        match &self.0 {
+        match &self.source {
             Source::System => Some(at.since(self.now())),
             Source::Virtual(_) => None,
         }
@@ -61,7 +66,7 @@ impl Clock {
 
     /// Moves a virtual clock forward; it never goes back. Nothing happens on the system's clock.
     pub fn jump_to(&self, to: Timestamp) {
-        if let Source::Virtual(time) = &self.0 {
+        if let Source::Virtual(time) = &self.source {
             let mut time = time.lock().unwrap_or_else(PoisonError::into_inner);
             time.now = time.now.max(to);
             time.on_jump.iter().for_each(|tell| tell());
@@ -70,7 +75,7 @@ impl Clock {
 
     /// Has `tell` called after every jump.
     pub fn on_jump(&self, tell: impl Fn() + Send + 'static) {
-        if let Source::Virtual(time) = &self.0 {
+        if let Source::Virtual(time) = &self.source {
             time.lock().unwrap_or_else(PoisonError::into_inner).on_jump.push(Box::new(tell));
         }
     }
@@ -84,25 +89,46 @@ impl Clock {
     /// A fresh id of a run.
     #[must_use]
     pub fn run_id(&self) -> RunId {
-        RunId::new(self.now(), self.random())
+        let (time, random) = self.id_parts();
+        RunId::new(time, random)
     }
 
     /// A fresh id of an event.
     #[must_use]
     pub fn event_id(&self) -> EventId {
-        EventId::new(self.now(), self.random())
+        let (time, random) = self.id_parts();
+        EventId::new(time, random)
     }
 
     /// A fresh id of a cron.
     #[must_use]
     pub fn cron_id(&self) -> CronId {
-        CronId::new(self.now(), self.random())
+        let (time, random) = self.id_parts();
+        CronId::new(time, random)
     }
 
     /// A fresh id of a scheduled run.
     #[must_use]
     pub fn scheduled_id(&self) -> ScheduledId {
-        ScheduledId::new(self.now(), self.random())
+        let (time, random) = self.id_parts();
+        ScheduledId::new(time, random)
+    }
+
+    /// The time and the other bits of a fresh id. Ids of one millisecond count up behind it from a
+    /// random start, so that the keys that they become are in order and fill whole pages.
+    fn id_parts(&self) -> (Timestamp, [u8; 10]) {
+        let mut random: [u8; 10] = self.random();
+        let mut latest = self.latest_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let (time, number) = *latest;
+        let now = self.now();
+        // The top one of the 26 bits is clear, which leaves room to count up.
+        let start = u32::from_be_bytes([random[0], random[1], random[2], random[3]]) >> 7;
+        *latest = if now > time { (now, start) } else { (time, number + 1) };
+        let number = latest.1;
+        // What the id takes of these bytes: 4, 8, 6 and 8 bits.
+        random[..4]
+            .copy_from_slice(&[number >> 22, number >> 14, number >> 8, number].map(|bits| bits as u8));
+        (latest.0, random)
     }
 
     /// A random number from 0 to 1.
@@ -129,5 +155,21 @@ impl Clock {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Clock({})", self.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_one_moment_count_up_and_differ() {
+        let clock = Clock::stopped_at(Timestamp::from_millis(1_700_000_000_000));
+        let ids: Vec<_> = std::iter::repeat_with(|| clock.run_id()).take(5000).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b));
+        assert_eq!(ids[4999].time(), clock.now());
+        clock.jump_to(Timestamp::from_millis(1_700_000_000_001));
+        assert!(clock.run_id() > ids[4999]);
+        assert_ne!(clock.run_id().to_bytes()[10..], clock.run_id().to_bytes()[10..]);
     }
 }
