@@ -6,6 +6,7 @@ mod clock;
 mod config;
 mod engine;
 mod runtime;
+mod schema;
 mod server;
 mod store;
 mod triggers;

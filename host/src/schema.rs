@@ -6,17 +6,17 @@ use dormouse_core::workflow::Json;
 const PROBLEMS_MAX: usize = 5;
 
 /// A compiled JSON schema, draft 2020-12.
-pub(super) struct Schema(jsonschema::Validator);
+pub(crate) struct Schema(jsonschema::Validator);
 
 impl Schema {
     /// Compiles it. References to other documents are errors: nothing is ever fetched.
-    pub(super) fn compile(schema: &Json) -> Result<Self, String> {
+    pub(crate) fn compile(schema: &Json) -> Result<Self, String> {
         let value = serde_json::from_str(schema.as_str()).map_err(|error| error.to_string())?;
         jsonschema::draft202012::new(&value).map(Self).map_err(|error| error.to_string())
     }
 
     /// Whether the input fits; otherwise where it does not.
-    pub(super) fn check(&self, input: &Json) -> Result<(), String> {
+    pub(crate) fn check(&self, input: &Json) -> Result<(), String> {
         let value = serde_json::from_str(input.as_str()).map_err(|error| error.to_string())?;
         if self.0.is_valid(&value) {
             return Ok(());

@@ -10,8 +10,8 @@ use dormouse_core::id::{Version, WorkflowName};
 use dormouse_core::workflow::{Json, Workflow};
 
 use super::Error;
-use super::schema::Schema;
 use crate::runtime::Target;
+use crate::schema::Schema;
 use crate::store::rows::{VersionRow, WorkflowRow};
 use crate::store::{Read, StoreError};
 

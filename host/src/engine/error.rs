@@ -84,6 +84,10 @@ impl From<Refusal> for Error {
             description.push_str(&format!(": {error}"));
             cause = error.source();
         }
-        Self::new(kind, refusal.code(), description)
+        let field = match &refusal {
+            Refusal::InvalidDefinition { problems } => problems.first().map(|problem| problem.field.clone()),
+            _ => None,
+        };
+        Self { field, ..Self::new(kind, refusal.code(), description) }
     }
 }

@@ -10,7 +10,6 @@ use dormouse_core::event::KeyPattern;
 use dormouse_core::id::{CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, Version, WorkflowName};
 use dormouse_core::run::Trigger;
 use dormouse_core::time::Timestamp;
-use dormouse_core::validate::validate_module;
 use dormouse_core::workflow::Workflow;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::Stream;
@@ -162,7 +161,6 @@ impl Host {
     /// Takes in a module.
     pub(crate) async fn deploy(&self, bytes: Vec<u8>) -> Result<Deployed> {
         let inspection = self.shared.runtime.inspect(bytes.clone()).await?;
-        check_definition(&inspection.workflows)?;
         self.command(|reply| Command::Deploy { inspection: Box::new(inspection), bytes, reply }).await
     }
 
@@ -515,18 +513,4 @@ fn matches(filter: &RunFilter, row: &RunRow) -> bool {
         && filter.since.is_none_or(|since| spec.created_at >= since)
         && filter.until.is_none_or(|until| spec.created_at < until)
         && spec.metadata.contains_all(&filter.metadata)
-}
-
-/// What can be wrong with a definition besides its form.
-fn check_definition(workflows: &[Workflow]) -> Result<()> {
-    Error::from_problems(validate_module(workflows))?;
-    for (index, workflow) in workflows.iter().enumerate() {
-        for (what, schema) in [("inputSchema", &workflow.input_schema)] {
-            if let Some(Err(problem)) = schema.as_ref().map(super::schema::Schema::compile) {
-                let text = format!("the input schema of `{}` is not a JSON schema: {problem}", workflow.name);
-                return Err(Error::invalid("invalid_definition", format!("workflows[{index}].{what}"), text));
-            }
-        }
-    }
-    Ok(())
 }

@@ -12,7 +12,6 @@ mod queue;
 mod recovery;
 mod requests;
 mod runs;
-mod schema;
 mod shared;
 mod steps;
 mod watch;

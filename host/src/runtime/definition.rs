@@ -1,35 +1,21 @@
-//! What a module declares, checked against the ranges that `wit/` states.
+//! What a module declares, out of its WIT form into that of the core, which then checks it.
 
-use std::collections::HashSet;
 use std::str::FromStr;
 use std::time::Duration;
 
-use dormouse_core::id::{CronName, TaskIndex, TaskName, WorkflowName};
+use dormouse_core::id::{InvalidName, TaskIndex, TaskName};
+use dormouse_core::validate::{Problem, ProblemCode, validate_module};
 use dormouse_core::workflow::{
     Backoff, CatchUp, Concurrency, ConcurrencyStrategy, CronSpec, DeclaredCron, EventSubscription, Json,
     Metadata, Overlap, Priority, RateLimit, RateLimitKey, Task, Workflow,
 };
 
 use super::bindings::definitions as wit;
-use super::budget::{duration, json, metadata};
-use super::convert::{expression, key_pattern};
+use super::budget::json;
 use super::refusal::Refusal;
+use crate::schema::Schema;
 
-const WORKFLOWS_MAX: usize = 64;
-const TASKS_MAX: usize = 64;
-const CRONS_MAX: usize = 64;
-const EVENTS_MAX: usize = 64;
-const CONCURRENCY_MAX: usize = 4;
-const RATE_LIMITS_MAX: usize = 16;
-const CONDITIONS_MAX: usize = 16;
-const DESCRIPTION_BYTES_MAX: usize = 16 << 10;
-/// Longest expression and time zone of a cron.
-const CRON_BYTES_MAX: usize = 256;
-const RETRIES_MAX: u32 = 1000;
 const EXECUTION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
-const EXECUTION_TIMEOUT_MILLIS_MAX: u64 = 86_400_000;
-const UNITS_MAX: u32 = 1_000_000;
-const LIMIT_MAX: u32 = 1_000_000_000;
 /// One page of WebAssembly.
 const MEMORY_BYTES_MIN: u64 = 65_536;
 
@@ -39,88 +25,70 @@ pub(super) struct Checked {
     pub(super) warnings: Vec<String>,
 }
 
-/// What is wrong, with the path of the field.
-struct Problem {
-    field: String,
-    problem: String,
-}
-
-type Checks<T> = Result<T, Problem>;
-
 /// Checks everything that a module declares. A task may ask for so much memory at most.
 pub(super) fn check(declared: Vec<wit::Workflow>, memory_bytes_max: u64) -> Result<Checked, Refusal> {
-    workflows(declared, memory_bytes_max)
-        .map_err(|Problem { field, problem }| Refusal::InvalidDefinition { field, problem })
+    let invalid = |problems| Refusal::InvalidDefinition { problems };
+    let warnings = declared.iter().flat_map(warn).collect();
+    let workflows = each("workflows", declared, workflow).map_err(|problem| invalid(vec![problem]))?;
+    let mut problems = validate_module(&workflows);
+    problems.extend(workflows.iter().enumerate().flat_map(|(i, workflow)| check_schema(i, workflow)));
+    problems.extend(workflows.iter().enumerate().flat_map(|(i, w)| check_memory(i, w, memory_bytes_max)));
+    if problems.is_empty() { Ok(Checked { workflows, warnings }) } else { Err(invalid(problems)) }
 }
 
-fn workflows(declared: Vec<wit::Workflow>, memory_bytes_max: u64) -> Checks<Checked> {
-    count("workflows", declared.len(), 1, WORKFLOWS_MAX)?;
-    let names = names("workflows", declared.iter().map(|workflow| workflow.name.as_str()))?;
-    let mut warnings = Vec::new();
-    let mut workflows = Vec::new();
-    for (name, declared) in names.into_iter().zip(declared) {
-        warnings.extend(warn(&declared));
-        let at = format!("workflow `{name}`");
-        let workflow = workflow(name, declared, memory_bytes_max).map_err(|problem| problem.within(&at))?;
-        meaning(&workflow).map_err(|problem| problem.within(&at))?;
-        workflows.push(workflow);
-    }
-    Ok(Checked { workflows, warnings })
+/// What the core cannot check: it knows no JSON.
+fn check_schema(index: usize, workflow: &Workflow) -> Option<Problem> {
+    let problem = Schema::compile(workflow.input_schema.as_ref()?).err()?;
+    let message = format!("it is not a JSON schema: {problem}");
+    Some(malformed(format!("workflows[{index}].inputSchema"), message))
 }
 
-/// CALL SITE: checks of meaning rather than range (cron expressions and zones, key patterns, JSON
-/// schemas, CEL) belong here.
-fn meaning(_workflow: &Workflow) -> Checks<()> {
-    Ok(())
+/// What the core cannot check: it does not know how much this host allows.
+fn check_memory(index: usize, workflow: &Workflow, max: u64) -> Vec<Problem> {
+    let outside = |(_, task): &(usize, &Task)| {
+        task.memory_bytes_max.is_some_and(|bytes| !(MEMORY_BYTES_MIN..=max).contains(&bytes))
+    };
+    let problem = |(task, _): (usize, &Task)| Problem {
+        field: format!("workflows[{index}].tasks[{task}].memoryBytesMax"),
+        code: ProblemCode::OutOfRange,
+        message: format!("this host allows from {MEMORY_BYTES_MIN} to {max} bytes"),
+    };
+    workflow.tasks.iter().enumerate().filter(outside).map(problem).collect()
 }
 
-fn workflow(name: WorkflowName, declared: wit::Workflow, memory_bytes_max: u64) -> Checks<Workflow> {
-    count("tasks", declared.tasks.len(), 1, TASKS_MAX)?;
-    let task_names: Vec<TaskName> = names("tasks", declared.tasks.iter().map(|task| task.name.as_str()))?;
-    let mut tasks = Vec::new();
-    for (name, task) in task_names.iter().zip(declared.tasks) {
-        let at = format!("task `{name}`");
-        tasks.push(self::task(name, task, &task_names, memory_bytes_max).map_err(|p| p.within(&at))?);
-    }
-    acyclic(&tasks)?;
-    let on_failure = declared.on_failure.as_deref().map(|name| on_failure(name, &tasks)).transpose()?;
+type Converted<T> = Result<T, Problem>;
 
-    count("crons", declared.crons.len(), 0, CRONS_MAX)?;
-    let cron_names: Vec<CronName> = names("crons", declared.crons.iter().map(|cron| cron.name.as_str()))?;
-    let mut crons = Vec::new();
-    for (name, declared) in cron_names.into_iter().zip(declared.crons) {
-        let at = format!("cron `{name}`");
-        crons.push(DeclaredCron { name, spec: cron(declared).map_err(|problem| problem.within(&at))? });
-    }
-    count("events", declared.events.len(), 0, EVENTS_MAX)?;
+fn workflow(at: &str, declared: wit::Workflow) -> Converted<Workflow> {
+    let names = each(&format!("{at}.tasks"), declared.tasks.iter().map(|task| &task.name), |at, name| {
+        parsed::<TaskName>(&format!("{at}.name"), name)
+    })?;
+    let on_failure = declared.on_failure.map(|name| position(&format!("{at}.onFailure"), &names, &name));
     Ok(Workflow {
-        name,
-        description: description(declared.description)?,
-        crons,
-        events: declared.events.into_iter().map(subscription).collect::<Checks<_>>()?,
-        tasks,
-        on_failure,
-        input_schema: optional_json("input-schema", declared.input_schema)?,
-        output_schema: optional_json("output-schema", declared.output_schema)?,
-        concurrency: all("concurrency", CONCURRENCY_MAX, declared.concurrency, concurrency)?,
-        default_priority: priority("default-priority", declared.default_priority)?.unwrap_or_default(),
+        name: parsed(&format!("{at}.name"), &declared.name)?,
+        description: declared.description,
+        crons: each(&format!("{at}.crons"), declared.crons, cron)?,
+        events: declared.events.into_iter().map(subscription).collect(),
+        tasks: each(&format!("{at}.tasks"), declared.tasks, |at, declared| task(at, declared, &names))?,
+        on_failure: on_failure.transpose()?,
+        input_schema: optional_json(&format!("{at}.inputSchema"), declared.input_schema)?,
+        output_schema: optional_json(&format!("{at}.outputSchema"), declared.output_schema)?,
+        concurrency: declared.concurrency.into_iter().map(concurrency).collect(),
+        default_priority: priority(&format!("{at}.defaultPriority"), declared.default_priority)?
+            .unwrap_or_default(),
     })
 }
 
-fn cron(declared: wit::Cron) -> Checks<CronSpec> {
-    let timezone = declared.timezone.unwrap_or_else(|| "UTC".to_owned());
-    bytes("expression", &declared.expression, 1, CRON_BYTES_MAX)?;
-    bytes("timezone", &timezone, 1, CRON_BYTES_MAX)?;
-    Ok(CronSpec {
+fn cron(at: &str, declared: wit::Cron) -> Converted<DeclaredCron> {
+    let spec = CronSpec {
         expression: declared.expression,
-        timezone,
-        input: optional_json("input", declared.input)?.unwrap_or_else(Json::null),
-        metadata: checked_metadata(declared.metadata)?,
-        priority: priority("priority", declared.priority)?,
+        timezone: declared.timezone.unwrap_or_else(|| "UTC".to_owned()),
+        input: optional_json(&format!("{at}.input"), declared.input)?.unwrap_or_else(Json::null),
+        metadata: Metadata::new(declared.metadata),
+        priority: priority(&format!("{at}.priority"), declared.priority)?,
         catch_up: match declared.catch_up {
             None | Some(wit::CatchUp::Skip) => CatchUp::Skip,
             Some(wit::CatchUp::One) => CatchUp::One,
-            Some(wit::CatchUp::All(window)) => CatchUp::All { window: millis("catch-up", window)? },
+            Some(wit::CatchUp::All(window)) => CatchUp::All { window: Duration::from_millis(window) },
         },
         overlap: match declared.overlap {
             None | Some(wit::Overlap::Allow) => Overlap::Allow,
@@ -128,108 +96,45 @@ fn cron(declared: wit::Cron) -> Checks<CronSpec> {
             Some(wit::Overlap::Queue) => Overlap::Queue,
             Some(wit::Overlap::CancelRunning) => Overlap::CancelRunning,
         },
-    })
-}
-
-fn subscription(declared: wit::EventSubscription) -> Checks<EventSubscription> {
-    key_pattern(&declared.key_pattern).map_err(|problem| Problem::new("events", problem))?;
-    declared.filter.as_deref().map_or(Ok(()), |filter| cel("events", filter))?;
-    Ok(EventSubscription { key_pattern: declared.key_pattern, filter: declared.filter })
-}
-
-fn task(name: &TaskName, declared: wit::Task, names: &[TaskName], memory_bytes_max: u64) -> Checks<Task> {
-    let retries = declared.retries.unwrap_or(0);
-    range("retries", retries, 0, RETRIES_MAX)?;
-    let memory_bytes = declared.memory_bytes_max;
-    memory_bytes.map_or(Ok(()), |max| range("memory-bytes-max", max, MEMORY_BYTES_MIN, memory_bytes_max))?;
-    Ok(Task {
-        name: name.clone(),
-        description: description(declared.description)?,
-        parents: parents(&declared.parents, names)?,
-        retries,
-        backoff: declared.backoff.map_or_else(|| Ok(Backoff::default()), backoff)?,
-        execution_timeout: execution_timeout(declared.execution_timeout)?,
-        schedule_timeout: declared.schedule_timeout.map(|t| millis("schedule-timeout", t)).transpose()?,
-        memory_bytes_max: memory_bytes,
-        concurrency: all("concurrency", CONCURRENCY_MAX, declared.concurrency, concurrency)?,
-        rate_limits: all("rate-limits", RATE_LIMITS_MAX, declared.rate_limits, rate_limit)?,
-        skip_if: all("skip-if", CONDITIONS_MAX, declared.skip_if, |c| condition("skip-if", c))?,
-        cancel_if: all("cancel-if", CONDITIONS_MAX, declared.cancel_if, |c| condition("cancel-if", c))?,
-    })
-}
-
-fn parents(declared: &[String], names: &[TaskName]) -> Checks<Vec<TaskIndex>> {
-    let mut parents = Vec::new();
-    for parent in declared {
-        let index = position(names, parent)
-            .ok_or_else(|| Problem::new("parents", format!("`{parent}` is no task of this workflow")))?;
-        if parents.contains(&index) {
-            return Err(Problem::new("parents", format!("`{parent}` is named twice")));
-        }
-        parents.push(index);
-    }
-    Ok(parents)
-}
-
-/// Takes tasks away whose parents are all gone; what is left are cycles.
-fn acyclic(tasks: &[Task]) -> Checks<()> {
-    let mut done = HashSet::new();
-    loop {
-        let before = done.len();
-        for (index, task) in (0..).map(TaskIndex).zip(tasks) {
-            if task.parents.iter().all(|parent| done.contains(parent)) {
-                done.insert(index);
-            }
-        }
-        if done.len() == tasks.len() {
-            return Ok(());
-        }
-        if done.len() == before {
-            let left = (0..).map(TaskIndex).zip(tasks).find(|(index, _)| !done.contains(index));
-            let name = left.map_or("", |(_, task)| task.name.as_str());
-            return Err(Problem::new("parents", format!("task `{name}` waits for itself")));
-        }
-    }
-}
-
-fn on_failure(name: &str, tasks: &[Task]) -> Checks<TaskIndex> {
-    let problem = |problem: String| Problem::new("on-failure", problem);
-    let found = (0..).map(TaskIndex).zip(tasks).find(|(_, task)| task.name.as_str() == name);
-    let (index, task) = found.ok_or_else(|| problem(format!("`{name}` is no task of this workflow")))?;
-    if !task.parents.is_empty() || tasks.iter().any(|task| task.parents.contains(&index)) {
-        return Err(problem(format!("task `{name}` can neither have parents nor be one")));
-    }
-    if tasks.len() == 1 {
-        return Err(problem("there must be another task that can fail".to_owned()));
-    }
-    Ok(index)
-}
-
-fn backoff(declared: wit::Backoff) -> Checks<Backoff> {
-    let default = Backoff::default();
-    let checked = |name, value: Option<f64>, default, min, max| {
-        let value = value.unwrap_or(default);
-        // Not a number lies in no range.
-        if (min..=max).contains(&value) { Ok(value) } else { Err(outside(name, value, min, max)) }
     };
-    Ok(Backoff {
-        initial: declared.initial.map_or(Ok(default.initial), |value| millis("backoff.initial", value))?,
-        factor: checked("backoff.factor", declared.factor, default.factor, 1.0, 100.0)?,
-        max: declared.max.map_or(Ok(default.max), |value| millis("backoff.max", value))?,
-        jitter: checked("backoff.jitter", declared.jitter, default.jitter, 0.0, 1.0)?,
+    Ok(DeclaredCron { name: parsed(&format!("{at}.name"), &declared.name)?, spec })
+}
+
+fn subscription(declared: wit::EventSubscription) -> EventSubscription {
+    EventSubscription { key_pattern: declared.key_pattern, filter: declared.filter }
+}
+
+fn task(at: &str, declared: wit::Task, names: &[TaskName]) -> Converted<Task> {
+    Ok(Task {
+        name: parsed(&format!("{at}.name"), &declared.name)?,
+        description: declared.description,
+        parents: each(&format!("{at}.parents"), declared.parents, |at, name| position(at, names, &name))?,
+        retries: declared.retries.unwrap_or(0),
+        backoff: declared.backoff.map_or_else(Backoff::default, backoff),
+        execution_timeout: declared
+            .execution_timeout
+            .map_or(EXECUTION_TIMEOUT_DEFAULT, Duration::from_millis),
+        schedule_timeout: declared.schedule_timeout.map(Duration::from_millis),
+        memory_bytes_max: declared.memory_bytes_max,
+        concurrency: declared.concurrency.into_iter().map(concurrency).collect(),
+        rate_limits: declared.rate_limits.into_iter().map(rate_limit).collect(),
+        skip_if: declared.skip_if.into_iter().map(|condition| condition.expression).collect(),
+        cancel_if: declared.cancel_if.into_iter().map(|condition| condition.expression).collect(),
     })
 }
 
-fn execution_timeout(declared: Option<u64>) -> Checks<Duration> {
-    let Some(value) = declared else { return Ok(EXECUTION_TIMEOUT_DEFAULT) };
-    range("execution-timeout", value, 1, EXECUTION_TIMEOUT_MILLIS_MAX)?;
-    Ok(Duration::from_millis(value))
+fn backoff(declared: wit::Backoff) -> Backoff {
+    let default = Backoff::default();
+    Backoff {
+        initial: declared.initial.map_or(default.initial, Duration::from_millis),
+        factor: declared.factor.unwrap_or(default.factor),
+        max: declared.max.map_or(default.max, Duration::from_millis),
+        jitter: declared.jitter.unwrap_or(default.jitter),
+    }
 }
 
-fn concurrency(declared: wit::Concurrency) -> Checks<Concurrency> {
-    declared.key.as_deref().map_or(Ok(()), |key| cel("concurrency.key", key))?;
-    range("concurrency.max-runs", declared.max_runs, 1, UNITS_MAX)?;
-    Ok(Concurrency {
+fn concurrency(declared: wit::Concurrency) -> Concurrency {
+    Concurrency {
         key: declared.key,
         max_runs: declared.max_runs,
         strategy: match declared.strategy {
@@ -237,16 +142,11 @@ fn concurrency(declared: wit::Concurrency) -> Checks<Concurrency> {
             wit::ConcurrencyStrategy::CancelRunning => ConcurrencyStrategy::CancelRunning,
             wit::ConcurrencyStrategy::CancelNewest => ConcurrencyStrategy::CancelNewest,
         },
-    })
+    }
 }
 
-fn rate_limit(declared: wit::RateLimit) -> Checks<RateLimit> {
-    let (wit::RateLimitKey::Static(text) | wit::RateLimitKey::Dynamic(text)) = &declared.key;
-    cel("rate-limits.key", text)?;
-    range("rate-limits.units", declared.units, 1, UNITS_MAX)?;
-    range("rate-limits.limit", declared.limit, 1, LIMIT_MAX)?;
-    range("rate-limits.window", declared.window, 1, super::budget::DURATION_MILLIS_MAX)?;
-    Ok(RateLimit {
+fn rate_limit(declared: wit::RateLimit) -> RateLimit {
+    RateLimit {
         key: match declared.key {
             wit::RateLimitKey::Static(name) => RateLimitKey::Static(name),
             wit::RateLimitKey::Dynamic(expression) => RateLimitKey::Dynamic(expression),
@@ -254,12 +154,7 @@ fn rate_limit(declared: wit::RateLimit) -> Checks<RateLimit> {
         units: declared.units,
         limit: declared.limit,
         window: Duration::from_millis(declared.window),
-    })
-}
-
-fn condition(field: &'static str, declared: wit::Condition) -> Checks<String> {
-    cel(field, &declared.expression)?;
-    Ok(declared.expression)
+    }
 }
 
 /// What is declared and has no effect in this version of the host.
@@ -278,91 +173,36 @@ fn warn(workflow: &wit::Workflow) -> Vec<String> {
     unused.map(|(feature, _)| format!("workflow `{name}`: `{feature}` has no effect yet")).collect()
 }
 
-// Checks of single values.
-
-impl Problem {
-    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { field: field.into(), problem: problem.into() }
-    }
-
-    fn within(self, place: &str) -> Self {
-        Self { field: format!("{place}, {}", self.field), ..self }
-    }
+/// Converts the items of a list, each of which knows where it is.
+fn each<T, U>(
+    list: &str,
+    items: impl IntoIterator<Item = T>,
+    convert: impl Fn(&str, T) -> Converted<U>,
+) -> Converted<Vec<U>> {
+    items.into_iter().enumerate().map(|(i, item)| convert(&format!("{list}[{i}]"), item)).collect()
 }
 
-/// Names that are valid and different.
-fn names<'a, N>(field: &str, texts: impl Iterator<Item = &'a str>) -> Checks<Vec<N>>
-where
-    N: FromStr + Clone + std::hash::Hash + Eq,
-    N::Err: std::fmt::Display,
-{
-    let mut seen = HashSet::new();
-    let mut names = Vec::new();
-    for text in texts {
-        let name: N = text.parse().map_err(|error: N::Err| Problem::new(field, error.to_string()))?;
-        if !seen.insert(name.clone()) {
-            return Err(Problem::new(field, format!("`{text}` is declared twice")));
-        }
-        names.push(name);
-    }
-    Ok(names)
+fn parsed<T: FromStr<Err = InvalidName>>(at: &str, text: &str) -> Converted<T> {
+    text.parse().map_err(|error: InvalidName| malformed(at.to_owned(), error.to_string()))
 }
 
-fn position(names: &[TaskName], name: &str) -> Option<TaskIndex> {
-    (0..).map(TaskIndex).zip(names).find(|(_, other)| other.as_str() == name).map(|(index, _)| index)
+fn position(at: &str, names: &[TaskName], name: &str) -> Converted<TaskIndex> {
+    let found = (0..).map(TaskIndex).zip(names).find(|(_, other)| other.as_str() == name);
+    let missing = || malformed(at.to_owned(), format!("`{name}` is no task of this workflow"));
+    found.map(|(index, _)| index).ok_or_else(missing)
 }
 
-fn all<T, U>(field: &str, max: usize, items: Vec<T>, check: impl Fn(T) -> Checks<U>) -> Checks<Vec<U>> {
-    count(field, items.len(), 0, max)?;
-    items.into_iter().map(check).collect()
+fn optional_json(at: &str, text: Option<String>) -> Converted<Option<Json>> {
+    text.map(|text| json(&text)).transpose().map_err(|problem| malformed(at.to_owned(), problem))
 }
 
-fn count(field: &str, count: usize, min: usize, max: usize) -> Checks<()> {
-    if (min..=max).contains(&count) {
-        return Ok(());
-    }
-    Err(Problem::new(field, format!("there are {count}; from {min} to {max} are allowed")))
+fn priority(at: &str, number: Option<u8>) -> Converted<Option<Priority>> {
+    let outside = |n| malformed(at.to_owned(), format!("{n} is not one of 1, 2, 3"));
+    number.map(|n| Priority::new(n).ok_or_else(|| outside(n))).transpose()
 }
 
-fn range<N: PartialOrd + std::fmt::Display>(field: &str, value: N, min: N, max: N) -> Checks<()> {
-    if (&min..=&max).contains(&&value) { Ok(()) } else { Err(outside(field, value, min, max)) }
-}
-
-fn outside<N: std::fmt::Display>(field: &str, value: N, min: N, max: N) -> Problem {
-    Problem::new(field, format!("{value} is not from {min} to {max}"))
-}
-
-fn bytes(field: &str, text: &str, min: usize, max: usize) -> Checks<()> {
-    if (min..=max).contains(&text.len()) {
-        return Ok(());
-    }
-    Err(Problem::new(field, format!("it has {} bytes; from {min} to {max} are allowed", text.len())))
-}
-
-fn description(text: String) -> Checks<String> {
-    bytes("description", &text, 0, DESCRIPTION_BYTES_MAX)?;
-    Ok(text)
-}
-
-fn cel(field: &str, text: &str) -> Checks<()> {
-    expression(text).map_err(|problem| Problem::new(field, problem))
-}
-
-fn millis(field: &str, value: u64) -> Checks<Duration> {
-    duration(value).map_err(|problem| Problem::new(field, problem))
-}
-
-fn optional_json(field: &str, text: Option<String>) -> Checks<Option<Json>> {
-    text.map(|text| json(&text)).transpose().map_err(|problem| Problem::new(field, problem))
-}
-
-fn checked_metadata(pairs: Vec<(String, String)>) -> Checks<Metadata> {
-    metadata(pairs).map_err(|problem| Problem::new("metadata", problem))
-}
-
-fn priority(field: &str, number: Option<u8>) -> Checks<Option<Priority>> {
-    let check = |n| Priority::new(n).ok_or_else(|| Problem::new(field, format!("{n} is not one of 1, 2, 3")));
-    number.map(check).transpose()
+fn malformed(field: String, message: String) -> Problem {
+    Problem { field, code: ProblemCode::Malformed, message }
 }
 
 #[cfg(test)]
@@ -439,22 +279,30 @@ mod tests {
     #[test]
     fn every_value_out_of_range_is_named() {
         type Change = fn(&mut wit::Workflow);
-        let cases: [(Change, &str); 16] = [
-            (|w| w.name = "Flow".to_owned(), "workflows: `Flow`"),
-            (|w| w.tasks.clear(), "tasks: there are 0"),
-            (|w| w.tasks[1].name = "first".to_owned(), "tasks: `first` is declared twice"),
-            (|w| w.tasks[0].parents = vec!["none".to_owned()], "task `first`, parents: `none`"),
-            (|w| w.tasks[0].parents = vec!["second".to_owned()], "parents: task `first` waits for itself"),
-            (|w| w.tasks[0].retries = Some(1001), "task `first`, retries: 1001"),
-            (|w| w.tasks[0].execution_timeout = Some(0), "execution-timeout: 0"),
-            (|w| w.tasks[0].memory_bytes_max = Some(MEMORY + 1), "memory-bytes-max: 1048577"),
-            (|w| w.tasks[0].schedule_timeout = Some(u64::MAX), "schedule-timeout: "),
-            (|w| w.on_failure = Some("second".to_owned()), "on-failure: task `second`"),
-            (|w| w.default_priority = Some(4), "default-priority: 4"),
-            (|w| w.input_schema = Some("{".to_owned()), "input-schema: it is not JSON"),
-            (|w| w.description = "x".repeat(16_385), "description: it has 16385"),
-            (|w| w.crons = vec![cron("a"), cron("a")], "crons: `a` is declared twice"),
-            (|w| w.crons = vec![wit::Cron { priority: Some(0), ..cron("a") }], "cron `a`, priority: 0"),
+        let cases: [(Change, &str); 18] = [
+            (|w| w.input_schema = Some(r#"{"type":7}"#.to_owned()), "inputSchema: it is not a JSON schema"),
+            (
+                |w| w.crons = vec![wit::Cron { expression: "0 0 31 2 *".to_owned(), ..cron("a") }],
+                "crons[0].expression: `0 0 31 2 *` never fires",
+            ),
+            (|w| w.name = "Flow".to_owned(), "workflows[0].name: `Flow`"),
+            (|w| w.tasks.clear(), "workflows[0].tasks: 0 are too few"),
+            (|w| w.tasks[1].name = "first".to_owned(), "tasks[1].name: `first` is there already"),
+            (|w| w.tasks[0].parents = vec!["none".to_owned()], "tasks[0].parents[0]: `none`"),
+            (
+                |w| w.tasks[0].parents = vec!["second".to_owned()],
+                "tasks[0].parents: `first` waits for itself",
+            ),
+            (|w| w.tasks[0].retries = Some(1001), "tasks[0].retries: 1001"),
+            (|w| w.tasks[0].execution_timeout = Some(0), "executionTimeout: 0"),
+            (|w| w.tasks[0].memory_bytes_max = Some(MEMORY + 1), "memoryBytesMax: this host allows"),
+            (|w| w.tasks[0].schedule_timeout = Some(u64::MAX), "scheduleTimeout: "),
+            (|w| w.on_failure = Some("second".to_owned()), "onFailure: `second`"),
+            (|w| w.default_priority = Some(4), "defaultPriority: 4"),
+            (|w| w.input_schema = Some("{".to_owned()), "inputSchema: it is not JSON"),
+            (|w| w.description = "x".repeat(16_385), "description: 16385"),
+            (|w| w.crons = vec![cron("a"), cron("a")], "crons[1].name: `a` is there already"),
+            (|w| w.crons = vec![wit::Cron { priority: Some(0), ..cron("a") }], "crons[0].priority: 0"),
             (
                 |w| {
                     let nan = Some(f64::NAN);
@@ -470,7 +318,7 @@ mod tests {
         }
         let twice = vec![changed(|_| ()), changed(|_| ())];
         let Err(refusal) = check(twice, MEMORY) else { panic!("refused") };
-        assert!(refusal.to_string().contains("`flow` is declared twice"), "{refusal}");
+        assert!(refusal.to_string().contains("`flow` is there already"), "{refusal}");
     }
 
     #[test]

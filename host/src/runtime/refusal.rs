@@ -1,6 +1,7 @@
 //! Why a module cannot be taken in, or cannot be loaded again.
 
 use dormouse_core::id::ModuleDigest;
+use dormouse_core::validate::Problem;
 
 /// Largest component that is taken in, in bytes. Compiling takes a multiple of it in memory.
 pub(crate) const MODULE_BYTES_MAX: usize = 64 << 20;
@@ -37,8 +38,8 @@ pub(crate) enum Refusal {
     CompileTimeout { seconds: u64 },
     #[error("`{function}` failed: {problem}")]
     InitFailed { function: &'static str, problem: String },
-    #[error("{field}: {problem}")]
-    InvalidDefinition { field: String, problem: String },
+    #[error("{}", listed_problems(.problems))]
+    InvalidDefinition { problems: Vec<Problem> },
 }
 
 impl Refusal {
@@ -105,4 +106,10 @@ pub(crate) enum LoadError {
 
 fn listed(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Every problem with its field.
+fn listed_problems(problems: &[Problem]) -> String {
+    let line = |problem: &Problem| format!("{}: {}", problem.field, problem.message);
+    problems.iter().map(line).collect::<Vec<_>>().join("; ")
 }

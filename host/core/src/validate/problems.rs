@@ -22,6 +22,8 @@ pub struct Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ProblemCode {
+    /// A name, a reference to one, or JSON cannot be read.
+    Malformed,
     /// A cron expression is not valid or never fires.
     InvalidCron,
     /// No time zone has this name.
@@ -47,6 +49,7 @@ impl ProblemCode {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Self::Malformed => "malformed",
             Self::InvalidCron => "invalid_cron",
             Self::InvalidTimezone => "invalid_timezone",
             Self::InvalidKeyPattern => "invalid_key_pattern",

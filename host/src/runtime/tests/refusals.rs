@@ -105,5 +105,5 @@ async fn a_definition_out_of_range_is_refused_with_its_field() {
     // A task with these retries: an option at offset 24 of its record.
     let retries = format!(r#"(data (i32.const {}) "\01\00\00\00\e9\03\00\00")"#, TASK + 24);
     let guest = Wat { items: &retries, ..Wat::default() };
-    assert_refused(guest.component(), "invalid_definition", "workflow `flow`, task `task`, retries").await;
+    assert_refused(guest.component(), "invalid_definition", "workflows[0].tasks[0].retries").await;
 }
