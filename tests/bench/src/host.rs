@@ -1,0 +1,134 @@
+//! A host as a process of its own, with its own store, in its default configuration.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+use crate::client::Client;
+
+/// Longest that a host may take to answer once it is started.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often a host that starts is asked whether it answers: what a start time is uncertain by.
+const PROBE_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How much of the host's log an error shows.
+const LOG_TAIL_BYTES: usize = 2000;
+
+/// A running host; it is killed, and its store deleted, when this value is dropped.
+#[derive(Debug)]
+pub(crate) struct Host {
+    binary: PathBuf,
+    /// Holds the store and the log.
+    folder: TempDir,
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Host {
+    /// Starts a host on a new store in a folder within `data`, and uploads a module to it.
+    pub(crate) async fn start(binary: &Path, module: &Path, data: &Path) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("host-").tempdir_in(data)?;
+        let (child, address) = spawn(binary, folder.path())?;
+        let mut host = Self { binary: binary.to_owned(), folder, child, address };
+        host.answers().await?;
+        let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
+        host.connect().await?.upload(bytes).await.context("the host refused the test programs")?;
+        Ok(host)
+    }
+
+    /// Ends the host with SIGKILL and starts another on its store. Gives the time from the start
+    /// of the process; the host may not yet answer.
+    pub(crate) fn kill_and_restart(&mut self) -> Result<Instant> {
+        self.kill();
+        let began = Instant::now();
+        (self.child, self.address) = spawn(&self.binary, self.folder.path())?;
+        Ok(began)
+    }
+
+    /// Returns once `/healthz` answers.
+    pub(crate) async fn answers(&mut self) -> Result<()> {
+        let began = Instant::now();
+        while began.elapsed() < START_LIMIT {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the host ended with {status} and said:\n{}", self.log_tail());
+            }
+            if let Ok(mut client) = self.connect().await
+                && client.get("/healthz").await.is_ok()
+            {
+                return Ok(());
+            }
+            sleep(PROBE_INTERVAL).await;
+        }
+        bail!("the host did not answer within {START_LIMIT:?} and said:\n{}", self.log_tail())
+    }
+
+    pub(crate) async fn connect(&self) -> Result<Client> {
+        Client::connect(self.address).await
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        store(self.folder.path())
+    }
+
+    /// The end of what the host has said.
+    pub(crate) fn log_tail(&self) -> String {
+        let log = fs::read(log(self.folder.path())).unwrap_or_default();
+        String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL_BYTES)..]).into_owned()
+    }
+
+    fn kill(&mut self) {
+        // Either fails only when the process has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn store(folder: &Path) -> PathBuf {
+    folder.join("store")
+}
+
+fn log(folder: &Path) -> PathBuf {
+    folder.join("host.log")
+}
+
+fn spawn(binary: &Path, folder: &Path) -> Result<(Child, SocketAddr)> {
+    let address = free_address()?;
+    let log = File::options().create(true).append(true).open(log(folder))?;
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"DORMOUSE_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.arg("serve").arg("--data").arg(store(folder)).args(["--listen", &address.to_string()]);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
+    Ok((child, address))
+}
+
+/// An address that nobody listened on a moment ago. It is chosen here so that nothing has to be
+/// read from the host's log to learn it, which would count as part of its start.
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

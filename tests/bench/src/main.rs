@@ -1,0 +1,176 @@
+//! `cargo numbers`: measures a real host over HTTP, as any user could, and puts each number beside
+//! its target. Everything is bounded in count and time, and every host is killed in the end.
+
+mod artefacts;
+mod client;
+mod clock;
+mod host;
+mod load;
+mod measure;
+mod process;
+mod programs;
+mod report;
+mod stats;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, ValueEnum};
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+
+use host::Host;
+use report::{Report, Row, Section};
+
+/// Longest that one measurement may take, whatever it waits for.
+const MEASUREMENT_LIMIT: Duration = Duration::from_secs(600);
+
+/// Measures a Dormouse host and puts each number beside its target.
+#[derive(Debug, Parser)]
+#[command(name = "numbers")]
+struct Arguments {
+    /// The host's binary [default: built by cargo, with optimisation]
+    #[arg(long, value_name = "PATH")]
+    host: Option<PathBuf>,
+    /// The module with the test programs [default: built by cargo]
+    #[arg(long, value_name = "PATH")]
+    guest: Option<PathBuf>,
+    /// Where the stores of the hosts lie while they are measured [default: the target folder]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Measure only these
+    #[arg(long, value_name = "NAME", num_args = 1.., value_enum)]
+    only: Vec<Measurement>,
+    /// A tenth of the sizes: a look at whether all works, not numbers to quote
+    #[arg(long)]
+    quick: bool,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be measured, in the order in which it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measurement {
+    /// Instance start, snapshot, restore, wake
+    Instance,
+    /// Trivial runs per second, one client and many
+    Throughput,
+    /// Sleepers due in the same instant
+    LatenessBurst,
+    /// Sleepers due one after the other
+    LatenessSteady,
+    /// One sleep after few and after many
+    SleepCost,
+    /// Disk, memory, idling and restart with many sleepers
+    Sleepers,
+}
+
+/// What every measurement needs.
+#[derive(Debug)]
+struct Bench {
+    host: PathBuf,
+    guest: PathBuf,
+    /// Deleted in the end.
+    data: TempDir,
+    quick: bool,
+}
+
+impl Bench {
+    /// Builds what has to be built.
+    fn new(arguments: &Arguments) -> Result<Self> {
+        let host = arguments.host.clone().map_or_else(artefacts::host, Ok)?;
+        let guest = arguments.guest.clone().map_or_else(artefacts::guest, Ok)?;
+        for path in [&host, &guest] {
+            if !path.is_file() {
+                bail!("there is no file {}", path.display());
+            }
+        }
+        let data = arguments.data.clone().map_or_else(artefacts::target, Ok)?;
+        let data = tempfile::Builder::new()
+            .prefix("numbers-")
+            .tempdir_in(&data)
+            .with_context(|| format!("cannot make a folder in {}", data.display()))?;
+        // Without a slash in it, a path would be looked for where the system keeps its programs.
+        Ok(Self { host: host.canonicalize()?, guest, data, quick: arguments.quick })
+    }
+
+    /// A host with an empty store and the test programs.
+    async fn start_host(&self) -> Result<Host> {
+        Host::start(&self.host, &self.guest, self.data.path()).await
+    }
+
+    /// A number of things to measure, cut down if it is to be quick.
+    fn size(&self, full: usize) -> usize {
+        if self.quick { full.div_ceil(10) } else { full }
+    }
+
+    async fn measure(&self, what: Measurement) -> Section {
+        let name = what.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
+        eprintln!("measuring {name} ...");
+        let mut rows = Vec::new();
+        let result = timeout(MEASUREMENT_LIMIT, self.rows(what, &mut rows)).await;
+        let failed = match result {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{error:#}")),
+            Err(_) => Some(format!("it did not end within {MEASUREMENT_LIMIT:?}")),
+        };
+        Section { name, rows, failed }
+    }
+
+    async fn rows(&self, what: Measurement, rows: &mut Vec<Row>) -> Result<()> {
+        if what != Measurement::Instance {
+            rows.push(measure::disk(self.data.path()).context("the disk")?);
+        }
+        match what {
+            Measurement::Instance => measure::instance(self, rows).await,
+            Measurement::Throughput => measure::throughput(self, rows).await,
+            Measurement::LatenessBurst => measure::lateness_burst(self, rows).await,
+            Measurement::LatenessSteady => measure::lateness_steady(self, rows).await,
+            Measurement::SleepCost => measure::sleep_cost(self, rows).await,
+            Measurement::Sleepers => measure::sleepers(self, rows).await,
+        }
+    }
+}
+
+// One thread: the host has the other cores.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(&Arguments::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures and prints; whether every measurement came to its end. A missed target is a result,
+/// not a failure.
+async fn run(arguments: &Arguments) -> Result<bool> {
+    let bench = Bench::new(arguments)?;
+    let chosen = |what: &Measurement| arguments.only.is_empty() || arguments.only.contains(what);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut report = Report { quick: arguments.quick, cores, sections: Vec::new() };
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    for what in Measurement::value_variants().iter().filter(|what| chosen(what)) {
+        // Dropping a measurement kills its host.
+        let section = tokio::select! {
+            section = bench.measure(*what) => section,
+            _ = interrupt.recv() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("terminated"),
+        };
+        report.sections.push(section);
+    }
+    if arguments.json {
+        println!("{:#}", report.to_json());
+    } else {
+        print!("{report}");
+    }
+    Ok(report.is_complete())
+}

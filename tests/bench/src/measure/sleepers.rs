@@ -1,0 +1,90 @@
+//! A host with many sleepers: what they take on the disk and in memory, whether the host is idle,
+//! and how fast it is back after it was killed.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::{idle, restart};
+use crate::Bench;
+use crate::client::start_body;
+use crate::host::Host;
+use crate::load::start_all;
+use crate::process::{allocated_bytes, resident_bytes};
+use crate::programs::{self, COUNTER, ECHO, MAP_CHECKSUM};
+use crate::report::{Row, Unit};
+
+const SLEEPERS: usize = 10_000;
+
+/// Sleepers that hold data, and how much.
+const LADEN_SLEEPERS: usize = 1_000;
+const LADEN_ENTRIES: usize = 1_000;
+
+const STARTERS: usize = 64;
+
+/// Nobody wakes while this lasts.
+const A_DAY_MS: u64 = 86_400_000;
+
+/// Longest that starting the runs, and bringing the last of them to sleep, may take.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// What the host does in the background after a load is over by then.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// Measures the host with its sleepers.
+pub(crate) async fn sleepers(bench: &Bench, rows: &mut Vec<Row>) -> Result<()> {
+    let count = bench.size(SLEEPERS);
+    let mut host = bench.start_host().await?;
+    let resident_empty = megabytes(resident_bytes(host.pid())?);
+    let asleep = fall_asleep(&host, COUNTER, programs::counter(1, A_DAY_MS), count).await?;
+    let resident = megabytes(resident_bytes(host.pid())?);
+    rows.extend([
+        Row::new("started and brought to sleep", asleep.per_second, Unit::PerSecond)
+            .note(format!("{count} sleepers")),
+        Row::new("on disk per sleeper", asleep.bytes_each, Unit::Bytes).at_most(4_000.0),
+        Row::new("resident memory", resident, Unit::Megabytes)
+            .at_most(100.0)
+            .note(format!("{resident_empty:.0} MB before the first of them")),
+    ]);
+    rows.extend(idle::idle(&host).await?);
+    rows.extend(restart::restart(&mut host, COUNTER, count).await?);
+    drop(host);
+
+    let host = bench.start_host().await?;
+    let input = programs::map_checksum(LADEN_ENTRIES, A_DAY_MS);
+    let asleep = fall_asleep(&host, MAP_CHECKSUM, input, bench.size(LADEN_SLEEPERS)).await?;
+    let name = format!("on disk per sleeper with a map of {LADEN_ENTRIES} entries");
+    rows.push(Row::new(name, asleep.bytes_each, Unit::Bytes));
+    Ok(())
+}
+
+/// What it took to bring runs to sleep.
+struct Asleep {
+    per_second: f64,
+    bytes_each: f64,
+}
+
+/// Starts runs and returns when all of them sleep and the host has settled.
+async fn fall_asleep(host: &Host, workflow: &str, input: Value, count: usize) -> Result<Asleep> {
+    let mut client = host.connect().await?;
+    // What the first run of all leaves in the store is not counted.
+    client.complete(ECHO, &programs::echo()).await?;
+    let before = allocated_bytes(&host.store())?;
+    let body = start_body(&input);
+    let began = std::time::Instant::now();
+    start_all(host.address(), STARTERS, workflow, count, LIMIT, move |_| body.clone())
+        .await
+        .with_context(|| format!("starting {count} sleepers"))?;
+    client.counted(workflow, "sleeping", count, LIMIT).await?;
+    let per_second = count as f64 / began.elapsed().as_secs_f64();
+    drop(client);
+    sleep(SETTLING).await;
+    let taken = allocated_bytes(&host.store())?.saturating_sub(before);
+    Ok(Asleep { per_second, bytes_each: taken as f64 / count as f64 })
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
