@@ -131,19 +131,21 @@ impl Client {
 
     /// All completed runs of a workflow.
     pub(crate) async fn completed(&mut self, workflow: &str) -> Result<Vec<Run>> {
-        self.list(&format!("/api/v1/runs?workflow={workflow}&status=completed"), "cursor").await
+        self.list(&format!("/api/v1/runs?limit={PAGE}&workflow={workflow}&status=completed"), "cursor").await
     }
 
     /// The history of a run, oldest first.
     pub(crate) async fn history(&mut self, run: &str) -> Result<Vec<Transition>> {
-        self.list(&format!("/api/v1/runs/{run}/history?"), "since").await
+        self.list(&format!("/api/v1/runs/{run}/history?limit={PAGE}"), "since").await
     }
 
+    /// All rows of a list whose path ends in a query; the parameter named `cursor` asks for the
+    /// next page.
     async fn list<T: serde::de::DeserializeOwned>(&mut self, path: &str, cursor: &str) -> Result<Vec<T>> {
         let mut rows = Vec::new();
         let mut next = String::new();
         loop {
-            let answer = self.get(&format!("{path}&limit={PAGE}{next}")).await?;
+            let answer = self.get(&format!("{path}{next}")).await?;
             let page: Page<T> =
                 serde_json::from_slice(&answer).with_context(|| format!("a page of {path}"))?;
             rows.extend(page.rows);

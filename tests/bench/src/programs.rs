@@ -26,7 +26,7 @@ pub(crate) fn echo() -> Value {
 
 /// An input of `counter`.
 pub(crate) fn counter(sleeps: usize, sleep_ms: u64) -> Value {
-    json!({"sleeps": sleeps, "sleepMs": sleep_ms})
+    json!({"times": sleeps, "ms": sleep_ms})
 }
 
 /// An input of `sleep-until`: milliseconds since the Unix epoch.
@@ -41,7 +41,7 @@ pub(crate) fn due(input: &Value) -> Option<i64> {
 
 /// An input of `map-checksum`.
 pub(crate) fn map_checksum(entries: usize, sleep_ms: u64) -> Value {
-    json!({"entries": entries, "sleepMs": sleep_ms})
+    json!({"n": entries, "sleepMs": sleep_ms})
 }
 
 /// The output of `sleep-until`.

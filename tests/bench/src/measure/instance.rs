@@ -46,7 +46,7 @@ pub(crate) async fn instance(bench: &Bench, rows: &mut Vec<Row>) -> Result<()> {
     let output = timeout(LIMIT, command.output()).await.context("the host's probe does not end")??;
     let probe: Option<Probe> =
         output.status.success().then(|| serde_json::from_slice(&output.stdout)).transpose()?;
-    let why = || format!("`{} {SUBCOMMAND}` ended with {}", bench.host.display(), output.status);
+    let why = || format!("the host's `{SUBCOMMAND}` ended with {}", output.status);
 
     for (field, name, target) in TIMES {
         let name = format!("{name}, p50");
