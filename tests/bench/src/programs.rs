@@ -1,7 +1,6 @@
 //! The workflows of the test programs that are measured: their names, inputs and outputs. When a
 //! program changes, this is the only file to follow.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The package of the programs.
@@ -13,7 +12,7 @@ pub(crate) const ECHO: &str = "echo";
 /// Sleeps a number of times, for the same while each time.
 pub(crate) const COUNTER: &str = "counter";
 
-/// Sleeps once, until a given time, and returns [`Woke`].
+/// Sleeps once, until a given time, and says when it woke.
 pub(crate) const SLEEP_UNTIL: &str = "sleep-until";
 
 /// Fills a map, sleeps once with it, and returns a checksum of it.
@@ -39,15 +38,12 @@ pub(crate) fn due(input: &Value) -> Option<i64> {
     input["at"].as_i64()
 }
 
-/// An input of `map-checksum`.
-pub(crate) fn map_checksum(entries: usize, sleep_ms: u64) -> Value {
-    json!({"n": entries, "sleepMs": sleep_ms})
+/// The time at which `sleep-until` was back, by the guest's own clock, of its output.
+pub(crate) fn woke(output: &Value) -> Option<i64> {
+    output["woke_at"].as_i64()
 }
 
-/// The output of `sleep-until`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Woke {
-    /// From the deadline to the first line of code behind the sleep, by the guest's own clock.
-    pub(crate) late_ms: f64,
+/// An input of `map-checksum`.
+pub(crate) fn map_checksum(entries: usize, sleep_ms: u64) -> Value {
+    json!({"n": entries, "sleep_ms": sleep_ms})
 }

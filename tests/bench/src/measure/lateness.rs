@@ -9,7 +9,7 @@ use crate::Bench;
 use crate::client::{Run, start_body};
 use crate::clock::{now_ms, parse_ms};
 use crate::load::start_all;
-use crate::programs::{self, SLEEP_UNTIL, Woke};
+use crate::programs::{self, SLEEP_UNTIL};
 use crate::report::{Row, Unit};
 use crate::stats::Samples;
 
@@ -21,7 +21,7 @@ const STEADY_PER_SECOND: usize = 500;
 
 /// How fast a host must at least bring runs to sleep, and a margin: the first is due after all
 /// sleep, so that neither starting them nor the load generator is in the way.
-const STARTED_PER_SECOND_MIN: usize = 500;
+const STARTED_PER_SECOND_MIN: usize = 250;
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// Longest that the last sleeper may take from its deadline to its end.
@@ -55,11 +55,11 @@ struct Sleeper {
 
 impl Sleeper {
     fn of(run: &Run) -> Result<Self> {
-        let woke: Woke = serde_json::from_value(run.output.clone()).context("it says how late it woke")?;
         let due = programs::due(&run.input).context("its input has its deadline")?;
+        let woke = programs::woke(&run.output).context("its output has the time at which it woke")?;
         let finished = parse_ms(run.finished_at.as_deref().context("it has finished")?)?;
-        ensure!(woke.late_ms >= 0.0, "it woke {} ms before its deadline", -woke.late_ms);
-        Ok(Self { woke_late_ms: woke.late_ms, finished_late_ms: (finished - due) as f64 })
+        ensure!(woke >= due, "it woke {} ms before its deadline", due - woke);
+        Ok(Self { woke_late_ms: (woke - due) as f64, finished_late_ms: (finished - due) as f64 })
     }
 }
 
