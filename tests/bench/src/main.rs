@@ -128,9 +128,9 @@ impl Bench {
     }
 
     async fn rows(&self, what: Measurement, rows: &mut Vec<Row>) -> Result<()> {
-        if what != Measurement::Instance {
-            rows.push(measure::disk(self.data.path()).context("the disk")?);
-        }
+        // A shared disk may change in the middle of a measurement: only with a probe on either
+        // side can that be seen.
+        rows.push(self.disk("before")?);
         match what {
             Measurement::Instance => measure::instance(self, rows).await,
             Measurement::Throughput => measure::throughput(self, rows).await,
@@ -138,7 +138,13 @@ impl Bench {
             Measurement::LatenessSteady => measure::lateness_steady(self, rows).await,
             Measurement::SleepCost => measure::sleep_cost(self, rows).await,
             Measurement::Sleepers => measure::sleepers(self, rows).await,
-        }
+        }?;
+        rows.push(self.disk("after")?);
+        Ok(())
+    }
+
+    fn disk(&self, when: &str) -> Result<Row> {
+        measure::disk(self.data.path(), when).context("the disk could not be probed")
     }
 }
 

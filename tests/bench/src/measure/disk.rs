@@ -15,8 +15,8 @@ use crate::stats::Samples;
 const APPENDS_MAX: usize = 1000;
 const TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Probes the disk under a folder.
-pub(crate) fn disk(folder: &Path) -> Result<Row> {
+/// Probes the disk under a folder; `when` is for the name of the row.
+pub(crate) fn disk(folder: &Path, when: &str) -> Result<Row> {
     let path = folder.join("disk-probe");
     let mut file = File::create_new(&path)?;
     let appended = append(&mut file);
@@ -24,7 +24,8 @@ pub(crate) fn disk(folder: &Path) -> Result<Row> {
     let micros = appended?.iter().map(|taken| taken.as_secs_f64() * 1e6).collect();
     let samples = Samples::new(micros).context("nothing was appended in time")?;
     let note = format!("p99 {:.0} µs, {:.0} in a second", samples.percentile(99), 1e6 / samples.mean());
-    Ok(Row::new("disk: append 4 KiB + fdatasync, p50", samples.median(), Unit::Micros).note(note))
+    let name = format!("disk {when}: append 4 KiB + fdatasync, p50");
+    Ok(Row::new(name, samples.median(), Unit::Micros).note(note))
 }
 
 fn append(file: &mut File) -> Result<Vec<Duration>> {

@@ -1,4 +1,4 @@
-//! One file per measurement. Each has a host of its own and begins with a probe of the disk.
+//! One file per measurement. Each has a host of its own.
 
 mod disk;
 mod idle;
