@@ -30,6 +30,7 @@ dormouse_sdk::__declare_module![
     good::pusher::pusher,
     good::race::race,
     good::random::random,
+    good::sleep_until::sleep_until,
     good::triggered::triggered,
     hostile::deep_recursion::deep_recursion,
     hostile::endless_loop::endless_loop,

@@ -16,4 +16,5 @@ pub(crate) mod publisher;
 pub(crate) mod pusher;
 pub(crate) mod race;
 pub(crate) mod random;
+pub(crate) mod sleep_until;
 pub(crate) mod triggered;
