@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use super::client::Client;
 use super::print::Printer;
-use super::{cron, deploy, event, inspect, modules, run, runs, schedule, serve, workflows};
+use super::{cron, deploy, event, inspect, modules, probe, run, runs, schedule, serve, workflows};
 
 /// Crons, schedules, events and durable sleep in one binary.
 #[derive(Debug, Parser)]
@@ -43,6 +43,8 @@ enum Command {
     Deploy(deploy::Deploy),
     /// Show what a component declares and imports, without a host
     Inspect(inspect::Inspect),
+    #[command(hide = true)]
+    Probe(probe::Probe),
     /// Start a run
     Run(run::StartRun),
     /// Look at runs
@@ -105,6 +107,7 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Deploy(command) => command.run(&context),
             Command::Inspect(command) => command.run(&context),
+            Command::Probe(command) => command.run(&context),
             Command::Run(command) => command.run(&context),
             Command::Runs(command) => command.run(&context),
             Command::Cron(command) => command.run(&context),

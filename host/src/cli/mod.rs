@@ -15,6 +15,7 @@ mod follow;
 mod inspect;
 mod modules;
 mod print;
+mod probe;
 mod run;
 mod runs;
 mod schedule;

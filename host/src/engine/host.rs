@@ -63,8 +63,7 @@ pub(crate) struct Host {
 type WriterThread = std::thread::JoinHandle<std::result::Result<(), StoreError>>;
 
 impl Host {
-    /// Recovers what the store holds and starts to work. Must be called on a tokio runtime, where
-    /// the steps are awaited.
+    /// Recovers what the store holds and starts to work.
     pub(crate) fn start(
         store: Store,
         runtime: Runtime,
@@ -96,8 +95,7 @@ impl Host {
             // A writer that has ended needs no waking.
             drop(sender.send(Command::ClockJumped));
         });
-        let tokio = tokio::runtime::Handle::current();
-        let mut writer = Writer { shared: Arc::clone(&shared), memory, commands, tokio, next_timer: None };
+        let mut writer = Writer { shared: Arc::clone(&shared), memory, commands, next_timer: None };
         let (end, ended) = watch::channel(());
         let run = move || {
             // However it ends, a panic included, this is dropped, and those who wait hear of it.

@@ -1,5 +1,6 @@
 //! Steps on their way to the runtime and back.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,14 @@ use dormouse_core::run::{Lease, Reason, Status, TaskError};
 use dormouse_core::wait::{Settled, WaitOutcome};
 use dormouse_core::workflow::Json;
 
+use futures_util::FutureExt;
+
 use super::Shared;
 use super::command::Command;
 use super::effects::Performer;
 use crate::runtime::{
-    GuestLine, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest, Target,
-    TargetError,
+    GuestLine, Requests, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest,
+    Target, TargetError,
 };
 use crate::store::rows::IdempotencyScope;
 use crate::store::{Read, StoreError};
@@ -69,13 +72,8 @@ impl Start {
     }
 
     /// Runs the step; its end comes back as a command.
-    pub(super) fn spawn(
-        self,
-        shared: &Arc<Shared>,
-        tokio: &tokio::runtime::Handle,
-    ) -> tokio::task::AbortHandle {
-        let shared = Arc::clone(shared);
-        tokio.spawn(self.run(shared)).abort_handle()
+    pub(super) fn spawn(self, shared: &Arc<Shared>) -> tokio::task::AbortHandle {
+        shared.runtime.spawn(self.run(Arc::clone(shared)))
     }
 
     async fn run(self, shared: Arc<Shared>) {
@@ -87,19 +85,27 @@ impl Start {
             let bytes = store.reader().and_then(|reader| reader.module_bytes(module));
             bytes.map_err(|error| error.to_string())?.ok_or_else(|| "its bytes are gone".to_owned())
         };
-        let end = match shared.runtime.load(module, bytes).await {
-            Ok(module) => shared.runtime.run_step(module, request, Arc::new(link)).await,
-            Err(error) => StepEnd {
-                ran: Duration::ZERO,
-                outcome: StepOutcome::Failed {
-                    reason: Reason::Unloadable,
-                    error: TaskError::new(format!("module {module} cannot be loaded: {error}")),
-                    retryable: true,
-                },
-                requests: crate::runtime::Requests::default(),
-            },
+        let step = async {
+            match shared.runtime.load(module, bytes).await {
+                Ok(module) => shared.runtime.run_step(&module, request, Arc::new(link)).await,
+                Err(error) => failed(format!("module {module} cannot be loaded: {error}")),
+            }
         };
+        // A run must not hang because this program has a bug.
+        let end = AssertUnwindSafe(step).catch_unwind().await;
+        let end = end.unwrap_or_else(|_| {
+            failed("the host failed while it ran the step; its log says more".to_owned())
+        });
         shared.send(Command::StepEnded { run, task, lease, end: Box::new(end) });
+    }
+}
+
+fn failed(message: String) -> StepEnd {
+    let error = TaskError::new(message);
+    StepEnd {
+        ran: Duration::ZERO,
+        outcome: StepOutcome::Failed { reason: Reason::Unloadable, error, retryable: true },
+        requests: Requests::default(),
     }
 }
 

@@ -99,8 +99,6 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) memory: Memory,
     pub(super) commands: Receiver<Command>,
-    /// Where steps are spawned.
-    pub(super) tokio: tokio::runtime::Handle,
     /// Of the first timer, as of the last commit.
     pub(super) next_timer: Option<Timestamp>,
 }
@@ -173,7 +171,7 @@ impl Writer {
         after.kills.iter().for_each(AbortHandle::abort);
         for start in after.starts {
             let key = start.key();
-            let abort = start.spawn(&self.shared, &self.tokio);
+            let abort = start.spawn(&self.shared);
             if let Some(running) = self.memory.running.get_mut(&key) {
                 *running = Some(abort);
             }

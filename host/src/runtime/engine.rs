@@ -8,23 +8,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dormouse_core::id::ModuleDigest;
-use dormouse_core::run::Reason;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::bindings::Module as Bindings;
 use super::ctx::{Ctx, WholeCtx};
 use super::disk::DiskCache;
-use super::execute::{execute, failed};
+use super::execute::execute;
 use super::inspect::{self, Inspection};
 use super::instance::link_sink;
 use super::limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, STACK_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
 use super::module::{Module, Modules};
 use super::prepare;
 use super::refusal::{LoadError, Refusal};
-use super::step::{Requests, StepEnd, StepHost, StepRequest};
+use super::step::{StepEnd, StepHost, StepRequest};
 use super::ticker::Ticker;
 use crate::clock::Clock;
 
@@ -146,24 +145,26 @@ impl Runtime {
         self.0.disk.remove(digest);
     }
 
-    /// Runs a step. To drop the future is to kill the guest, within 10 ms.
+    /// Has work done on the threads for guests; steps belong there.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.0.guests.1.spawn(work).abort_handle()
+    }
+
+    /// Runs a step, on the threads for guests. To drop the future is to kill the guest, within
+    /// 10 ms.
     pub(crate) async fn run_step(
         &self,
-        module: Arc<Module>,
+        module: &Module,
         request: StepRequest,
         host: Arc<dyn StepHost>,
     ) -> StepEnd {
-        let inner = self.0.clone();
-        let hop = self.0.guests.spawn(async move {
-            let _room = inner.room.acquire().await;
-            let _running = inner.ticker.running();
-            execute(&inner.clock, inner.memory_bytes_max, &module, request, host).await
-        });
-        hop.join().await.unwrap_or_else(|problem| StepEnd {
-            ran: std::time::Duration::ZERO,
-            outcome: failed(Reason::Unloadable, problem, true),
-            requests: Requests::default(),
-        })
+        let _room = self.0.room.acquire().await;
+        let _running = self.0.ticker.running();
+        execute(&self.0.clock, self.0.memory_bytes_max, module, request, host).await
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.0
     }
 }
 

@@ -3,6 +3,7 @@
 //! - `engine`: the surface. `prepare`, `inspect`, `module`, `disk`: from bytes to a ready module.
 //! - `instrument`: what is added to a component so that its state can be read and written.
 //! - `execute`: one step. `instance`, `image`, `snapshot`: its instance and state.
+//! - `probe`: how long all that takes.
 //! - `ctx`, `cap`, `wasi`, `limits`, `budget`, `logs`: what a guest may touch and use up.
 
 mod bindings;
@@ -24,6 +25,7 @@ mod limits;
 mod logs;
 mod module;
 mod prepare;
+mod probe;
 mod refusal;
 mod snapshot;
 mod step;
@@ -36,6 +38,7 @@ mod tests;
 
 pub(crate) use engine::{Runtime, RuntimeConfig, RuntimeError};
 pub(crate) use inspect::Inspection;
+pub(crate) use probe::Timings;
 pub(crate) use refusal::Refusal;
 pub(crate) use step::{
     GuestLine, Push, Requests, Schedule, SettledOutcome, SettledWait, Spawn, StepEnd, StepEntry, StepHost,

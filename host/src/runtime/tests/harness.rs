@@ -43,7 +43,7 @@ impl Harness {
     }
 
     pub(super) async fn step(&self, module: &Arc<Module>, request: StepRequest) -> StepEnd {
-        self.runtime.run_step(module.clone(), request, self.host.clone()).await
+        self.runtime.run_step(module, request, self.host.clone()).await
     }
 
     pub(super) async fn start(&self, module: &Arc<Module>) -> StepEnd {

@@ -48,7 +48,7 @@ async fn a_step_that_nobody_waits_for_any_more_makes_room() {
     let steps: Vec<_> = (0..6)
         .map(|_| {
             let (runtime, module, host) = (harness.runtime.clone(), endless.clone(), harness.host.clone());
-            tokio::spawn(async move { runtime.run_step(module, start(), host).await })
+            tokio::spawn(async move { runtime.run_step(&module, start(), host).await })
         })
         .collect();
     tokio::task::yield_now().await;

@@ -52,7 +52,7 @@ async fn memory_and_globals_survive_many_sleeps_and_a_restart() {
     let module = restarted.load(digest, || Err("it is on disk".to_owned())).await.unwrap();
     for _ in 0..4 {
         let request = super::harness::resume(snapshot(end));
-        end = restarted.run_step(module.clone(), request, harness.host.clone()).await;
+        end = restarted.run_step(&module, request, harness.host.clone()).await;
     }
     assert_eq!(output(end), "9");
 }
@@ -71,7 +71,7 @@ async fn a_compiled_module_that_was_tampered_with_is_compiled_anew() {
     let restarted = harness.restarted();
     assert!(restarted.load(digest, || Err("gone".to_owned())).await.is_err());
     let module = restarted.load(digest, || Ok(component)).await.unwrap();
-    let end = restarted.run_step(module, super::harness::start(), harness.host.clone()).await;
+    let end = restarted.run_step(&module, super::harness::start(), harness.host.clone()).await;
     assert_eq!(output(end), "null");
 }
 
