@@ -16,6 +16,7 @@ mod disk;
 mod engine;
 mod execute;
 mod failure;
+mod heap;
 mod image;
 mod inspect;
 mod instance;

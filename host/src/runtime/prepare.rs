@@ -12,6 +12,7 @@ use super::bindings::definitions;
 use super::ctx::Ctx;
 use super::engine::Inner;
 use super::failure::explain;
+use super::heap;
 use super::image::{BaseImage, State};
 use super::instance::{Guest, Prepared};
 use super::instrument;
@@ -83,6 +84,7 @@ pub(super) async fn compile(
         let component =
             Component::new(&shared.engine, instrumented).map_err(|error| failed(format!("{error:#}")))?;
         shared.disk.store(digest, &component);
+        heap::trim();
         Ok(Compiled { component, imports: scan.imports })
     });
     match timeout(COMPILE_TIMEOUT, work).await {
