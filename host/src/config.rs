@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 /// Enough steps at once to fill a batch while the one before it syncs.
-const SLOTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(63);
+const SLOTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
 /// Most memory of one instance.
 const MEMORY_BYTES: u64 = 64 << 20;
@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
 
-    /// Steps that run at once [default: 64]
+    /// Steps that run at once [default: 256]
     #[arg(long, value_name = "N")]
     slots: Option<NonZeroU32>,
 

@@ -258,7 +258,7 @@ impl<'a, 'tx> Batch<'a, 'tx> {
 
     /// Gives free slots to those whose turn it is.
     pub(super) fn grant_slots(&mut self) -> Result<(), StoreError> {
-        while self.memory.has_free_slot() {
+        while self.memory.free_slots() > 0 {
             let Some((id, task)) = self.memory.queue.pop() else { break };
             self.apply(id, RunEvent::SlotGranted { task }, StepPayload::default())?;
         }

@@ -28,6 +28,9 @@ const COMMANDS_PER_BATCH_MAX: usize = 1024;
 /// Most timers that one transaction works off, so that a flood of them does not hold up calls.
 const TIMERS_PER_BATCH_MAX: usize = 512;
 
+/// Fewest, if so many are due: some of them wake nobody.
+const TIMERS_PER_BATCH_MIN: usize = 64;
+
 /// What the writer keeps in memory. All of it can be rebuilt from the store.
 pub(super) struct Memory {
     pub(super) queue: ReadyQueue,
@@ -53,8 +56,9 @@ impl Memory {
         }
     }
 
-    pub(super) fn has_free_slot(&self) -> bool {
-        self.running.len() < self.slots
+    /// Steps that could start now.
+    pub(super) fn free_slots(&self) -> usize {
+        self.slots.saturating_sub(self.running.len())
     }
 
     /// Gives up all slots for good and returns who had one.
@@ -306,7 +310,10 @@ impl Batch<'_, '_> {
 
     /// Works off the timers that are due, in order of their times.
     fn ring_timers(&mut self) -> Result<(), StoreError> {
-        let due = self.tx.due_timers(self.now, TIMERS_PER_BATCH_MAX)?;
+        // Those who could not run yet stay where they are, in order: to queue them first would write
+        // each of them twice.
+        let most = self.memory.free_slots().clamp(TIMERS_PER_BATCH_MIN, TIMERS_PER_BATCH_MAX);
+        let due = self.tx.due_timers(self.now, most)?;
         for (at, timer) in due {
             self.tx.delete_timer(at, timer)?;
             match timer {
