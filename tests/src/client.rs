@@ -103,8 +103,17 @@ impl Client {
     /// When the host does not accept it.
     #[track_caller]
     pub fn start(&self, workflow: &str, input: &Value) -> String {
-        let body = serde_json::json!({ "input": input });
-        let run = self.post(&format!("/workflows/{workflow}/runs"), &body).expect(202);
+        self.start_with(workflow, &serde_json::json!({ "input": input }))
+    }
+
+    /// Starts a run with more than an input and returns its id.
+    ///
+    /// # Panics
+    ///
+    /// When the host does not accept it.
+    #[track_caller]
+    pub fn start_with(&self, workflow: &str, body: &Value) -> String {
+        let run = self.post(&format!("/workflows/{workflow}/runs"), body).expect(202);
         run["id"].as_str().expect("a run has an id").to_owned()
     }
 

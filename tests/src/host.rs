@@ -1,5 +1,6 @@
 //! A host in this process, under a virtual clock.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub const START_MILLIS: u64 = 1_767_600_000_000;
 /// its store in a folder of its own.
 pub struct TestHost {
     server: Option<Server>,
+    slots: Option<NonZeroU32>,
     clock: Clock,
     client: Client,
     runtime: tokio::runtime::Runtime,
@@ -39,13 +41,27 @@ impl TestHost {
     /// When it does not start.
     #[must_use]
     pub fn with(guests: &[&str]) -> Self {
+        Self::start(guests, None)
+    }
+
+    /// Starts a host with these guests that runs one step at a time: the order of steps shows.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[must_use]
+    pub fn with_one_slot(guests: &[&str]) -> Self {
+        Self::start(guests, Some(NonZeroU32::MIN))
+    }
+
+    fn start(guests: &[&str], slots: Option<NonZeroU32>) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
         let clock = Clock::stopped_at(Timestamp::from_millis(START_MILLIS));
         let runtime = tokio::runtime::Runtime::new().expect("there is room for a runtime");
-        let server = start(&runtime, &folder, &clock);
+        let server = start(&runtime, &folder, slots, &clock);
         let client = Client::new(&server.address().to_string());
         guests.iter().for_each(|guest| drop(client.deploy(guest)));
-        Self { server: Some(server), clock, client, runtime, folder }
+        Self { server: Some(server), slots, clock, client, runtime, folder }
     }
 
     /// What time it is for the host.
@@ -103,9 +119,9 @@ impl TestHost {
         let server = self.server.take().expect("the host runs");
         self.runtime.block_on(server.stop()).expect("the host ends well");
         let clock = Clock::stopped_at(self.clock.now().after(pause));
-        let server = start(&self.runtime, &self.folder, &clock);
+        let server = start(&self.runtime, &self.folder, self.slots, &clock);
         let client = Client::new(&server.address().to_string());
-        Self { server: Some(server), clock, client, runtime: self.runtime, folder: self.folder }
+        Self { server: Some(server), clock, client, ..self }
     }
 
     fn server(&self) -> &Server {
@@ -113,8 +129,14 @@ impl TestHost {
     }
 }
 
-fn start(runtime: &tokio::runtime::Runtime, folder: &TempDir, clock: &Clock) -> Server {
-    let config = Config { cache: shared_cache(), ..Config::in_folder(folder.path().join("data")) };
+fn start(
+    runtime: &tokio::runtime::Runtime,
+    folder: &TempDir,
+    slots: Option<NonZeroU32>,
+    clock: &Clock,
+) -> Server {
+    let defaults = Config::in_folder(folder.path().join("data"));
+    let config = Config { cache: shared_cache(), slots: slots.unwrap_or(defaults.slots), ..defaults };
     runtime.block_on(Server::start(config, clock.clone())).expect("the host starts")
 }
 

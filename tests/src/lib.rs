@@ -5,8 +5,10 @@ mod client;
 mod guests;
 mod host;
 mod process;
+mod rows;
 
 pub use client::{Answer, Client};
 pub use guests::guest;
 pub use host::{START_MILLIS, TestHost};
 pub use process::HostProcess;
+pub use rows::column;

@@ -24,9 +24,10 @@ pub(crate) async fn fails(ctx: Context, input: Input) -> Result<u32> {
     if attempt > input.attempts {
         return Ok(attempt);
     }
-    // Neither must be seen by anyone: the attempt fails.
+    // None of these must be seen by anyone: the attempt fails.
     ctx.push_event("fails:pushed", &attempt)?;
     ctx.spawn(&super::echo::echo, &json!(attempt))?;
+    ctx.schedule(&super::echo::echo, ctx.now() + Duration::from_secs(1), &json!(attempt))?;
     let error = Error::new(format!("attempt {attempt} fails")).with_details(json!({ "attempt": attempt }));
     Err(if input.fatal { error.into_fatal() } else { error })
 }

@@ -16,9 +16,9 @@ pub(crate) struct Input {
 
 #[data]
 pub(crate) struct ChildInput {
-    n: u32,
-    sleep_ms: u64,
-    fail: bool,
+    pub(super) n: u32,
+    pub(super) sleep_ms: u64,
+    pub(super) fail: bool,
 }
 
 /// Spawns children and adds up what they give. Fails with the first that fails.

@@ -1,4 +1,4 @@
-//! Sleeps until a given time; the benchmarks learn from it how late a task wakes.
+//! Sleeps until a time that may have passed; the benchmarks learn from it how late a task wakes.
 
 use dormouse_sdk::prelude::*;
 
@@ -12,11 +12,12 @@ pub(crate) struct Input {
 pub(crate) struct Woke {
     /// The host's clock at the first instruction behind the sleep, as `at`.
     woke_at: u64,
+    slept_ms: u64,
 }
 
 /// Sleeps until this time and says when it woke.
 #[workflow]
 pub(crate) async fn sleep_until(ctx: Context, input: Input) -> Result<Woke> {
-    ctx.sleep_until(Timestamp::from_millis(input.at)).await;
-    Ok(Woke { woke_at: ctx.now().as_millis() })
+    let slept = ctx.sleep_until(Timestamp::from_millis(input.at)).await;
+    Ok(Woke { woke_at: ctx.now().as_millis(), slept_ms: slept.as_millis() as u64 })
 }
