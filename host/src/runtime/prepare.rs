@@ -63,7 +63,8 @@ pub(super) async fn load(
     ready.await.map_err(unreadable)?.map_err(refused)
 }
 
-/// Checks, instruments and compiles a component, and keeps the result on disk.
+/// Checks a component, then finds it compiled on disk, or instruments and compiles it and keeps the
+/// result there.
 pub(super) async fn compile(
     inner: &Arc<Inner>,
     digest: ModuleDigest,
@@ -80,11 +81,17 @@ pub(super) async fn compile(
         let _permit = permit;
         let scan = instrument::scan(&bytes)?;
         interfaces::check(&scan.imports, &scan.exports)?;
-        let instrumented = instrument::append(&scan)?;
-        let component =
-            Component::new(&shared.engine, instrumented).map_err(|error| failed(format!("{error:#}")))?;
-        shared.disk.store(digest, &component);
-        heap::trim();
+        let component = match shared.disk.load(digest, &shared.engine) {
+            Some(component) => component,
+            None => {
+                let instrumented = instrument::append(&scan)?;
+                let component = Component::new(&shared.engine, instrumented);
+                let component = component.map_err(|error| failed(format!("{error:#}")))?;
+                shared.disk.store(digest, &component);
+                heap::trim();
+                component
+            }
+        };
         Ok(Compiled { component, imports: scan.imports })
     });
     match timeout(COMPILE_TIMEOUT, work).await {
