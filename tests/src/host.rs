@@ -116,16 +116,29 @@ impl TestHost {
     /// Ends the host and starts another one on the same store, after `pause` has passed.
     #[must_use]
     pub fn restart_after(mut self, pause: Duration) -> Self {
-        let server = self.server.take().expect("the host runs");
-        self.runtime.block_on(server.stop()).expect("the host ends well");
-        let clock = Clock::stopped_at(self.clock.now().after(pause));
-        let server = start(&self.runtime, &self.folder, self.slots, &clock);
-        let client = Client::new(&server.address().to_string());
-        Self { server: Some(server), clock, client, ..self }
+        self.stop();
+        self.clock = Clock::stopped_at(self.clock.now().after(pause));
+        let server = start(&self.runtime, &self.folder, self.slots, &self.clock);
+        self.client = Client::new(&server.address().to_string());
+        self.server = Some(server);
+        self
+    }
+
+    fn stop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop()).expect("the host ends well");
+        }
     }
 
     fn server(&self) -> &Server {
         self.server.as_ref().expect("the host runs")
+    }
+}
+
+impl Drop for TestHost {
+    /// A host that is not stopped would keep its threads and its address space.
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
