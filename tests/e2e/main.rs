@@ -1,3 +1,4 @@
 //! The host end to end: real guests over real HTTP. One file per feature.
 
+mod children;
 mod sleeping;

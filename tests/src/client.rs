@@ -28,7 +28,6 @@ impl Answer {
     ///
     /// When the status is another one; the message shows the body.
     #[track_caller]
-    #[must_use]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "unexpected answer: {:#}", self.body);
         self.body

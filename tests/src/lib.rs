@@ -8,7 +8,7 @@ mod process;
 mod rows;
 
 pub use client::{Answer, Client};
-pub use guests::guest;
+pub use guests::{guest, patched};
 pub use host::{START_MILLIS, TestHost};
 pub use process::HostProcess;
 pub use rows::column;
