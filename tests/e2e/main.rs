@@ -1,4 +1,5 @@
 //! The host end to end: real guests over real HTTP. One file per feature.
 
 mod children;
+mod crons;
 mod sleeping;
