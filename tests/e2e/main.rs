@@ -2,4 +2,5 @@
 
 mod children;
 mod crons;
+mod events;
 mod sleeping;

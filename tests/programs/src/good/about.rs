@@ -21,7 +21,7 @@ pub(crate) struct About {
 }
 
 /// Tells everything about the run that it is, and its input.
-#[workflow]
+#[workflow(on_event = "both:*")]
 pub(crate) async fn about(ctx: Context, input: Value) -> Result<About> {
     let trigger = ctx.trigger();
     Ok(About {

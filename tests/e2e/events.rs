@@ -1,0 +1,178 @@
+//! Events: what they start, what they settle, and how they are found again.
+
+use std::time::Duration;
+
+use dormouse_tests::{TestHost, column};
+use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn push(host: &TestHost, body: Value) -> Value {
+    host.post("/events", &body).expect(201)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+#[test]
+fn an_event_starts_a_run_of_each_subscriber_and_the_answer_lists_them() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let answer = push(&host, json!({ "key": "both:at-once", "payload": { "a": 1 } }));
+    host.settle();
+
+    let runs = answer["runs"].as_array().unwrap();
+    let mut workflows = column(runs, "/workflow");
+    workflows.sort();
+    assert_eq!(workflows, ["about", "triggered"]);
+    for run in runs.iter().map(|run| host.run(text(&run["id"]))) {
+        let event = &answer["event"]["id"];
+        assert_eq!(run["trigger"], json!({ "kind": "event", "id": event, "scheduledAt": null }));
+        assert_eq!((&run["status"], &run["input"]), (&json!("completed"), &json!({ "a": 1 })));
+        if run["workflow"] == "about" {
+            assert_eq!((&run["output"]["trigger"], &run["output"]["trigger_id"]), (&json!("Event"), event));
+        }
+    }
+    let event = host.get(&format!("/events/{}", text(&answer["event"]["id"]))).expect(200);
+    assert_eq!(event["runs"], answer["runs"]);
+}
+
+#[test]
+fn an_event_without_subscribers_is_stored_and_starts_nothing() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let answer = push(&host, json!({ "key": "nobody:cares", "payload": [1] }));
+    assert_eq!((&answer["runs"], &answer["settledWaits"]), (&json!([]), &json!(0)));
+    assert_eq!(host.list("/runs"), [] as [Value; 0]);
+    let stored = &host.list("/events")[0];
+    assert_eq!(stored["id"], answer["event"]["id"]);
+    assert_eq!(stored["payload"], json!([1]));
+}
+
+#[test]
+fn a_star_in_a_subscription_stands_for_one_or_more_characters() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    for (key, runs) in [
+        ("triggered:plain", 1),
+        ("triggered:plain2", 0),
+        ("triggered:x:adult", 1),
+        ("triggered:x:y:adult", 1),
+        ("triggered::adult", 0),
+        ("triggered:x:adults", 0),
+    ] {
+        let answer = push(&host, json!({ "key": key, "payload": { "age": 18 } }));
+        assert_eq!(answer["runs"].as_array().unwrap().len(), runs, "{key}");
+    }
+}
+
+#[test]
+fn events_are_listed_newest_first_by_pattern_metadata_and_time() {
+    let host = TestHost::with(&[]);
+    let keys = ["order:1", "order_1", "order%1", "orderx1", "order:2:paid"];
+    for (n, key) in keys.iter().enumerate() {
+        push(&host, json!({ "key": key, "metadata": { "n": n.to_string(), "team": "sales" } }));
+        host.advance(SECOND);
+    }
+    let found = |query: &str| column(&host.list(&format!("/events?limit=2&{query}")), "/key");
+
+    assert_eq!(found(""), ["order:2:paid", "orderx1", "order%1", "order_1", "order:1"]);
+    assert_eq!(found("key=order:*"), ["order:2:paid", "order:1"]);
+    assert_eq!(found("key=order_1"), ["order_1"]);
+    assert_eq!(found("key=order%25*"), ["order%1"]);
+    assert_eq!(found("key=*1"), ["orderx1", "order%1", "order_1", "order:1"]);
+    assert_eq!(found("metadata=n:3"), ["orderx1"]);
+    assert_eq!(found("metadata=team:sales&metadata=n:0"), ["order:1"]);
+    assert_eq!(found("metadata=n:0&metadata=n:1"), [] as [&str; 0]);
+    let (second, fourth) = (host.now().before(4 * SECOND), host.now().before(2 * SECOND));
+    assert_eq!(found(&format!("since={second}&until={fourth}")), ["order%1", "order_1"]);
+}
+
+#[test]
+fn an_event_settles_the_waits_that_it_matches() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let wait = |pattern: &str| host.start("event-waiter", &json!({ "pattern": pattern }));
+    let (one, star, other) = (wait("order:7"), wait("order:*"), wait("order_*"));
+    host.settle();
+
+    let answer =
+        push(&host, json!({ "key": "order:7", "payload": { "eur": 3 }, "metadata": { "by": "ann" } }));
+    assert_eq!(answer["settledWaits"], 2);
+    host.settle();
+
+    for id in [one, star] {
+        let run = host.run(&id);
+        let event = &answer["event"];
+        assert_eq!(run["status"], "completed", "{run:#}");
+        assert_eq!(run["output"]["id"], event["id"]);
+        assert_eq!(run["output"]["key"], "order:7");
+        assert_eq!(run["output"]["payload"], json!({ "eur": 3 }));
+        assert_eq!(run["output"]["metadata"], json!({ "by": "ann" }));
+        assert_eq!(run["output"]["pushed_at"], event["pushedAt"]);
+    }
+    assert_eq!(host.run(&other)["status"], "sleeping");
+    assert_eq!(push(&host, json!({ "key": "order:7" }))["settledWaits"], 0);
+}
+
+#[test]
+fn a_wait_with_look_back_takes_an_event_that_came_just_before_it() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let wait = |pattern: &str, look_back_ms: u64| {
+        let input = json!({ "pattern": pattern, "look_back_ms": look_back_ms, "sleep_ms": 10_000 });
+        host.start("event-waiter", &input)
+    };
+    let (found, by_pattern, too_late) = (wait("early", 9_000), wait("ear*", 9_000), wait("early", 7_999));
+    host.advance(SECOND);
+    push(&host, json!({ "key": "early", "payload": "older" }));
+    host.advance(SECOND);
+    push(&host, json!({ "key": "early", "payload": "latest" }));
+    host.advance(8 * SECOND);
+
+    assert_eq!(host.run(&found)["output"]["payload"], "latest");
+    assert_eq!(host.run(&by_pattern)["output"]["payload"], "latest");
+    assert_eq!(host.run(&too_late)["status"], "sleeping");
+}
+
+#[test]
+fn a_repeated_idempotency_key_gives_the_first_event_and_starts_nothing() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let body = json!({ "key": "triggered:plain", "payload": 1, "idempotencyKey": "k" });
+    let (first, second) = (push(&host, body.clone()), push(&host, body.clone()));
+    assert_eq!(first, second);
+    assert_eq!(host.list("/runs").len(), 1);
+
+    host.advance(Duration::from_secs(86_400));
+    assert_ne!(push(&host, body)["event"]["id"], first["event"]["id"], "a key is remembered for a day");
+    assert_eq!(host.list("/runs").len(), 2);
+}
+
+#[test]
+fn metadata_and_priority_of_an_event_go_to_its_runs_and_on_to_their_events() {
+    let host = TestHost::with(&["event-trigger"]);
+    let answer = push(
+        &host,
+        json!({
+            "key": "user:create", "priority": 3, "metadata": { "tenant": "7" },
+            "payload": { "email": "eve@example.com", "should_skip": false },
+        }),
+    );
+    host.settle();
+
+    let greeted = &host.list("/events?key=user:greeted")[0];
+    assert_eq!(greeted["metadata"], json!({ "tenant": "7" }));
+    let first = host.run(text(&answer["runs"][0]["id"]));
+    let second = host.run(text(&greeted["runs"][0]["id"]));
+    assert_eq!((text(&first["workflow"]), text(&second["workflow"])), ("greet-user", "note-colleague"));
+    assert_eq!(
+        (&first["metadata"], &second["metadata"]),
+        (&json!({ "tenant": "7" }), &json!({ "tenant": "7" }))
+    );
+    assert_eq!((&first["priority"], &second["priority"]), (&json!(3), &json!(1)));
+}
+
+#[test]
+fn a_payload_that_does_not_fit_gives_a_failed_run_that_says_so() {
+    let host = TestHost::with(&["event-trigger"]);
+    let answer = push(&host, json!({ "key": "user:create", "payload": { "email": 7 } }));
+    let run = host.run(text(&answer["runs"][0]["id"]));
+    assert_eq!((text(&run["status"]), text(&run["reason"])), ("failed", "invalid_input"));
+    assert!(text(&run["error"]["message"]).contains("at /email"), "{}", run["error"]);
+}
