@@ -3,4 +3,5 @@
 mod children;
 mod crons;
 mod events;
+mod modules;
 mod sleeping;

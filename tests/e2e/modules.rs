@@ -1,0 +1,155 @@
+//! Modules, workflows and their versions.
+
+use std::time::Duration;
+
+use dormouse_tests::{TestHost, column, guest, patched};
+use serde_json::{Value, json};
+
+fn upload(host: &TestHost, bytes: &[u8]) -> (u16, Value) {
+    let answer = host.post_text("/modules", "application/wasm", bytes);
+    (answer.status, answer.body)
+}
+
+/// The same component with other bytes at its end: another digest, the same code.
+fn retouched(package: &str, mark: u8) -> Vec<u8> {
+    // A custom section of one byte without a name.
+    [guest(package), vec![0, 2, 0, mark]].concat()
+}
+
+fn module(uploaded: &Value) -> String {
+    format!("/modules/{}", uploaded["digest"].as_str().unwrap())
+}
+
+#[test]
+fn the_same_bytes_change_nothing() {
+    let host = TestHost::with(&[]);
+    let bytes = guest("durable-sleep");
+    let (created, first) = upload(&host, &bytes);
+    let (repeated, second) = upload(&host, &bytes);
+    assert_eq!((created, repeated), (201, 200));
+    assert_eq!(first, second);
+    assert_eq!(first["size"], bytes.len());
+    assert_eq!(host.list("/modules"), [first.clone()]);
+    assert_eq!(host.get(&module(&first)).expect(200), first);
+    assert_eq!(host.get("/workflows/durable-sleep").expect(200)["versions"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn new_runs_take_the_newest_version_and_begun_ones_keep_theirs() {
+    let host = TestHost::with(&["durable-sleep"]);
+    let start = || host.start("durable-sleep", &json!({ "seconds": 60 }));
+    let old = start();
+    host.settle();
+    let (_, second) = upload(&host, &retouched("durable-sleep", 2));
+    assert_eq!(host.get("/workflows/durable-sleep").expect(200)["currentVersion"], 2);
+    let new = start();
+    let host = host.restart_after(Duration::from_secs(60));
+
+    let (old, new) = (host.to_end(&old), host.to_end(&new));
+    assert_eq!((&old["version"], &new["version"]), (&json!(1), &json!(2)));
+    assert_eq!((&old["status"], &new["status"]), (&json!("completed"), &json!("completed")));
+    assert_ne!(old["module"], new["module"]);
+    assert_eq!(new["module"], second["digest"]);
+}
+
+#[test]
+fn a_module_is_deleted_once_nothing_needs_it() {
+    let host = TestHost::with(&[]);
+    let (_, first) = upload(&host, &guest("durable-sleep"));
+    assert_eq!(host.delete(&module(&first)).error(), (409, "module_current", ""));
+
+    let id = host.start("durable-sleep", &json!({ "seconds": 60 }));
+    host.settle();
+    upload(&host, &retouched("durable-sleep", 2));
+    assert_eq!(host.delete(&module(&first)).error(), (409, "module_in_use", ""));
+
+    let ended = host.to_end(&id);
+    host.delete(&module(&first)).expect(204);
+    assert_eq!(host.get(&module(&first)).error(), (404, "unknown_module", ""));
+    assert_eq!(host.list("/modules").len(), 1);
+    let kept = host.run(&id);
+    assert_eq!((&kept["status"], &kept["output"]), (&ended["status"], &ended["output"]), "the run stays");
+}
+
+#[test]
+fn a_deleted_workflow_is_gone_until_its_module_is_uploaded_again() {
+    let host = TestHost::with(&["declared-cron", "dormouse-programs"]);
+    let at = host.now().after(Duration::from_secs(60)).to_string();
+    host.post("/workflows/heartbeat/scheduled", &json!({ "triggerAt": at })).expect(201);
+    host.delete("/workflows/heartbeat").expect(204);
+
+    assert_eq!(host.get("/workflows/heartbeat").error(), (404, "unknown_workflow", ""));
+    assert_eq!(host.post("/workflows/heartbeat/runs", &json!({})).error(), (404, "unknown_workflow", ""));
+    assert_eq!(host.list("/crons?workflow=heartbeat"), [] as [Value; 0]);
+    assert_eq!(column(&host.list("/scheduled"), "/status"), ["cancelled"]);
+    assert!(!column(&host.list("/workflows?limit=7"), "/name").contains(&"heartbeat".to_owned()));
+    host.advance(Duration::from_secs(60));
+    assert_eq!(host.list("/runs"), [] as [Value; 0]);
+
+    assert_eq!(upload(&host, &guest("declared-cron")).0, 200);
+    assert_eq!(host.get("/workflows/heartbeat").expect(200)["currentVersion"], 1);
+    assert_eq!(column(&host.list("/crons?workflow=heartbeat"), "/name"), ["cron"]);
+    host.advance(Duration::from_secs(10));
+    assert_eq!(column(&host.list("/runs"), "/status"), ["completed"]);
+}
+
+#[test]
+fn runs_of_a_deleted_workflow_go_on_to_their_end() {
+    let host = TestHost::with(&["durable-sleep"]);
+    let id = host.start("durable-sleep", &json!({ "seconds": 60 }));
+    host.settle();
+    host.delete("/workflows/durable-sleep").expect(204);
+    assert_eq!(host.to_end(&id)["status"], "completed");
+}
+
+#[test]
+fn a_workflow_shows_what_its_module_declares() {
+    let host = TestHost::with(&["fan-out"]);
+    let names = column(&host.list("/workflows"), "/name");
+    assert_eq!(names, ["score-all", "score-user"]);
+    let workflow = host.get("/workflows/score-user").expect(200);
+    let definition = &workflow["definition"];
+    assert_eq!(definition["tasks"][0]["retries"], 2);
+    assert_eq!(definition["concurrency"][0]["maxRuns"], 4);
+    assert_eq!(definition["inputSchema"]["type"], "string");
+    assert_eq!(workflow["versions"][0]["module"], host.list("/modules")[0]["digest"]);
+}
+
+#[test]
+fn uploading_again_keeps_enabled_and_drops_crons_that_are_not_declared_any_more() {
+    let host = TestHost::with(&["declared-cron"]);
+    let crons = || {
+        let rows = host.list("/crons?workflow=daily-report");
+        rows.into_iter()
+            .map(|row| (row["name"].as_str().unwrap().to_owned(), row))
+            .collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let before = crons();
+    let asia = format!("/crons/{}", before["asia"]["id"].as_str().unwrap());
+    host.patch(&asia, &json!({ "enabled": false })).expect(200);
+    let body = json!({ "expression": "0 0 * * *", "input": { "region": "mars" } });
+    host.put("/workflows/daily-report/crons/mars", &body).expect(201);
+
+    let renamed = patched("declared-cron", "europe", "africa");
+    assert_eq!(upload(&host, &renamed).0, 201);
+
+    let after = crons();
+    assert_eq!(after.keys().collect::<Vec<_>>(), ["africa", "asia", "mars"]);
+    assert_eq!(after["asia"]["id"], before["asia"]["id"]);
+    assert_eq!((&after["asia"]["enabled"], &after["asia"]["nextRunAt"]), (&json!(false), &Value::Null));
+    assert_eq!(after["africa"]["input"], json!({ "region": "africa" }));
+    assert_eq!(after["mars"]["source"], "api");
+}
+
+#[test]
+fn a_module_cannot_declare_a_cron_that_was_made_over_the_api() {
+    let host = TestHost::with(&[]);
+    upload(&host, &patched("declared-cron", "europe", "africa"));
+    let body = json!({ "expression": "0 0 * * *", "input": { "region": "europe" } });
+    host.put("/workflows/daily-report/crons/europe", &body).expect(201);
+
+    let answer = host.post_text("/modules", "application/wasm", &guest("declared-cron"));
+    assert_eq!(answer.error(), (409, "cron_conflict", ""));
+    assert_eq!(host.list("/modules").len(), 1);
+    assert_eq!(host.get("/workflows/daily-report").expect(200)["currentVersion"], 1);
+}
