@@ -4,4 +4,5 @@ mod children;
 mod crons;
 mod events;
 mod modules;
+mod runs;
 mod sleeping;
