@@ -5,4 +5,5 @@ mod crons;
 mod events;
 mod modules;
 mod runs;
+mod scheduled;
 mod sleeping;
