@@ -7,3 +7,4 @@ mod modules;
 mod runs;
 mod scheduled;
 mod sleeping;
+mod waits;
