@@ -3,6 +3,7 @@
 mod children;
 mod crons;
 mod events;
+mod examples;
 mod modules;
 mod runs;
 mod scheduled;
