@@ -202,6 +202,17 @@ fn a_disabled_cron_does_not_fire_until_it_is_enabled() {
 }
 
 #[test]
+fn a_disabled_cron_forgets_the_times_that_it_held_back() {
+    let host = TestHost::with(&["durable-sleep"]);
+    let body = json!({ "expression": "@hourly", "input": { "seconds": 9000 }, "overlap": "queue" });
+    let id = cron(&host, "durable-sleep", "queue", body);
+    host.advance(3 * HOUR);
+    host.patch(&format!("/crons/{id}"), &json!({ "enabled": false })).expect(200);
+    host.advance(DAY);
+    assert_eq!(fired(&host, &id), ["2026-01-05T09:00"]);
+}
+
+#[test]
 fn a_cron_that_is_triggered_now_fires_at_its_next_time_all_the_same() {
     let host = TestHost::with(&["dormouse-programs"]);
     let body = json!({ "expression": "@hourly", "input": 7, "metadata": { "a": "b" } });

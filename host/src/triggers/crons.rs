@@ -249,6 +249,9 @@ impl Batch<'_, '_> {
         Error::from_problems(validate_cron(&row.spec))?;
         self.check_cron_input(&row)?;
         row.updated_at = self.now;
+        if !row.enabled {
+            row.held.clear();
+        }
         let after = (row.spec.expression.clone(), row.spec.timezone.clone(), row.enabled);
         if before != after || row.next_run_at.is_none() {
             self.restart_cron(&mut row)?;
