@@ -358,11 +358,15 @@ fn a_paused_workflow_takes_calls_and_begins_nothing() {
     let counts = &host.get("/workflows/counter").expect(200)["runCounts"];
     assert_eq!(counts["queued"], 2);
 
+    let unwanted = host.start("counter", &json!({ "times": 0, "ms": 0 }));
+    cancel(&host, &unwanted).expect(200);
+
     pause(&host, "counter", false);
     host.settle();
     for id in [&sleeper, &called] {
         assert_eq!(host.run(id)["status"], "completed");
     }
+    assert_eq!(host.run(&unwanted)["status"], "cancelled");
 }
 
 #[test]

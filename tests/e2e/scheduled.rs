@@ -145,12 +145,15 @@ fn scheduled_runs_are_listed_earliest_first() {
 #[test]
 fn a_task_schedules_its_own_successor() {
     let host = TestHost::with(&["dormouse-programs"]);
-    let first = host.call("chain", &json!({ "left": 2, "ms": 1000 }));
+    let input = json!({ "left": 2, "ms": 1000 });
+    let first = host.start_with("chain", &json!({ "input": input, "metadata": { "tenant": "7" } }));
+    let first = host.to_end(&first);
     host.advance(2 * Duration::from_secs(1));
 
     let rows = host.list("/scheduled");
     assert_eq!(column(&rows, "/status"), ["fired", "fired"]);
     assert_eq!(column(&rows, "/metadata/left"), ["1", "0"]);
+    assert_eq!(column(&rows, "/metadata/tenant"), ["7", "7"], "inherited from run to run");
     assert_eq!((&rows[0]["source"], &rows[0]["sourceRunId"]), (&json!("task"), &first["id"]));
     assert_eq!(rows[0]["id"], first["output"]["next"]);
     let runs = host.list("/runs?workflow=chain");
