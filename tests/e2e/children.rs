@@ -92,6 +92,20 @@ fn spawning_twice_under_one_key_gives_one_child() {
 }
 
 #[test]
+fn parents_that_spawn_under_one_key_at_the_same_time_share_one_child() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let pause = |paused| host.patch("/workflows/idempotent-spawn", &json!({ "paused": paused })).expect(200);
+    pause(true);
+    let parents: Vec<_> = (0..16).map(|_| host.start("idempotent-spawn", &json!({ "key": "k" }))).collect();
+    pause(false);
+    host.settle();
+    let mut outputs: Vec<_> = parents.iter().map(|id| host.run(id)["output"].to_string()).collect();
+    outputs.dedup();
+    assert_eq!(outputs.len(), 1, "{outputs:#?}");
+    assert_eq!(host.list("/runs?workflow=echo").len(), 1);
+}
+
+#[test]
 fn the_effects_of_an_attempt_that_fails_do_not_happen() {
     let host = TestHost::with(&["dormouse-programs"]);
     let run = host.call("fails", &json!({ "attempts": 2 }));

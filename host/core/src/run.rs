@@ -7,7 +7,7 @@
 //!             ▼                                          │
 //!  created ─► queued ──slot──► running ──failed──────────┴─► failed
 //!             ▲ ▲              │  │  └─────────────────────► completed
-//!             │ └─ host lost ──┘  └─suspended─► sleeping
+//!             │ └── repeated ──┘  └─suspended─► sleeping
 //!             └───────────── a wait settled ───────┘
 //!
 //!  queued, running, sleeping ──cancelled──► cancelled      (parents failed) ──► skipped
@@ -277,7 +277,7 @@ pub struct TaskRun {
     pub epoch: u64,
     /// Hosts in a row that did not survive the step.
     pub lost_hosts: u8,
-    /// Whether the step began before, on a host that is gone.
+    /// Whether the step began before: on a host that is gone, or in conflict with another one.
     pub repeated: bool,
     /// Time that the finished steps of this attempt really ran.
     pub ran: Duration,
@@ -426,6 +426,9 @@ pub enum StepResult {
         /// Waits that it dropped.
         dropped: Vec<WaitId>,
     },
+    /// What it asked for does not agree with what was committed while it ran. It leaves nothing and
+    /// is repeated.
+    Conflicted,
 }
 
 /// What is to be done once the new state is stored. All rows that an effect asks for are

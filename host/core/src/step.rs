@@ -147,6 +147,7 @@ impl Stepper<'_> {
                 self.failed(index, reason, error, retryable, chance);
             }
             StepResult::Suspended { waits, dropped } => self.suspended(index, waits, &dropped),
+            StepResult::Conflicted => self.conflicted(index),
         }
         Ok(())
     }
@@ -246,6 +247,13 @@ impl Stepper<'_> {
         task.retry_at = Some(at);
         self.effects.push(Effect::SetTimer { task: index, timer: TaskTimer::Retry, at });
         self.become_(index, Status::Queued, Some(reason));
+    }
+
+    fn conflicted(&mut self, index: TaskIndex) {
+        let task = &mut self.run.tasks[usize::from(index.0)];
+        task.repeated = true;
+        task.delivered = 0;
+        self.enqueue(index, None);
     }
 
     fn suspended(&mut self, index: TaskIndex, new: Vec<Wait>, dropped: &[WaitId]) {

@@ -68,7 +68,8 @@ pub(super) struct LogEntry {
     task: Option<String>,
     attempt: u32,
     level: Level,
-    /// Whether the step that wrote it had run before on a host that did not survive it.
+    /// Whether the step that wrote it had run before without a result: the host did not survive it,
+    /// or another run was quicker to take an idempotency key.
     repeated: bool,
     message: String,
 }

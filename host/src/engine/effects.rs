@@ -162,6 +162,19 @@ impl Performer<'_, '_, '_> {
 }
 
 impl Batch<'_, '_> {
+    /// Whether a step spawned runs under idempotency keys that others have taken since it looked.
+    pub(super) fn conflicts(&self, requests: &Requests) -> Result<bool, StoreError> {
+        for spawn in &requests.spawns {
+            if let Some((key, _)) = &spawn.idempotency
+                && let Some(row) = self.tx.idempotency(IdempotencyScope::Runs(&spawn.target.workflow), key)?
+                && row.expires_at > self.now
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn spec_of(&self, spawn: &Spawn, parent: RunId) -> RunSpec {
         let entry = self.memory.catalog.definition(&spawn.target.workflow, spawn.target.version);
         RunSpec {

@@ -26,7 +26,7 @@ pub(super) struct Start {
     request: StepRequest,
     module: ModuleDigest,
     lease: Lease,
-    /// Whether the step began before, on a host that is gone.
+    /// Whether the step began before and left nothing.
     repeated: bool,
 }
 

@@ -269,6 +269,10 @@ impl Batch<'_, '_> {
 
     fn step_ended(&mut self, (run, task): TaskKey, lease: Lease, end: StepEnd) -> Result<(), StoreError> {
         let StepEnd { ran, outcome, requests } = end;
+        if self.conflicts(&requests)? {
+            let event = RunEvent::StepEnded { task, lease, ran, result: StepResult::Conflicted };
+            return self.apply(run, event, StepPayload::default());
+        }
         let mut payload = StepPayload { requests, snapshot: Vec::new() };
         let result = match outcome {
             StepOutcome::Completed { output } => StepResult::Completed { output },

@@ -106,7 +106,7 @@ pub(crate) struct LogLine {
     pub(crate) task: TaskIndex,
     pub(crate) attempt: u32,
     pub(crate) level: LogLevel,
-    /// Whether the step that wrote it had run before on a host that did not survive it.
+    /// Whether the step that wrote it had run before and left nothing.
     pub(crate) repeated: bool,
     pub(crate) message: String,
 }

@@ -99,7 +99,11 @@ impl Driver {
             RunEvent::StepEnded { task, ran, result, .. } => {
                 self.lost.remove(task);
                 let untold = self.untold.entry(*task).or_default();
-                untold.drain(..self.told.remove(task).unwrap_or(0));
+                let told = self.told.remove(task).unwrap_or(0);
+                match result {
+                    StepResult::Conflicted => assert!(self.run.task(*task).unwrap().repeated),
+                    _ => drop(untold.drain(..told)),
+                }
                 *self.ran.entry(*task).or_default() += *ran;
                 if let StepResult::Suspended { waits, dropped } = result {
                     untold.retain(|settled| !dropped.contains(&settled.id));
@@ -129,7 +133,7 @@ impl Driver {
         let expected = match event {
             RunEvent::StepEnded { task, result, .. } => match result {
                 StepResult::Completed { .. } => 1,
-                StepResult::Failed { .. } => 0,
+                StepResult::Failed { .. } | StepResult::Conflicted => 0,
                 StepResult::Suspended { .. } => {
                     usize::from(self.run.task(*task).unwrap().status != Status::Failed)
                 }

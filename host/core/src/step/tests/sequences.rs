@@ -29,6 +29,7 @@ enum Move {
         dropped: Vec<u64>,
         careless: bool,
     },
+    Conflict(u8),
     Settle(usize),
     SettleUnknown {
         task: u8,
@@ -80,6 +81,7 @@ fn moves() -> impl Strategy<Value = Move> {
         20 => any::<u8>().prop_map(Move::Complete),
         20 => (any::<u8>(), prop::bool::weighted(0.9)).prop_map(|(task, retryable)| Move::Fail { task, retryable }),
         80 => suspend.prop_map(|(task, waits, dropped, careless)| Move::Suspend { task, waits, dropped, careless }),
+        10 => any::<u8>().prop_map(Move::Conflict),
         80 => any::<usize>().prop_map(Move::Settle),
         10 => (any::<u8>(), 0..9_u64).prop_map(|(task, wait)| Move::SettleUnknown { task, wait }),
         40 => (any::<u8>(), timer).prop_map(|(task, timer)| Move::Ring { task, timer }),
@@ -146,6 +148,7 @@ impl Driver {
                 };
                 self.end_step(task, result);
             }
+            Move::Conflict(task) => self.end_step(pick(task), StepResult::Conflicted),
             Move::Settle(nth) => {
                 let nth = nth.checked_rem(self.open_waits.len()).unwrap_or(0);
                 if let Some(((task, wait), open)) = self.open_waits.iter().nth(nth) {

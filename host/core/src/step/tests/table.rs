@@ -31,13 +31,14 @@ enum Expected {
 use Expected::{Ignored, Now, Refused};
 
 /// The columns of the table.
-const EVENTS: [&str; 13] = [
+const EVENTS: [&str; 14] = [
     "created",
     "slot",
     "completed",
     "failed",
     "failed for good",
     "suspended",
+    "conflicted",
     "settled",
     "settled other",
     "retry due",
@@ -49,24 +50,24 @@ const EVENTS: [&str; 13] = [
 
 /// The rows: how far the subject has come, and what each event does then.
 #[rustfmt::skip]
-fn table() -> Vec<(&'static str, [Expected; 13])> {
+fn table() -> Vec<(&'static str, [Expected; 14])> {
     use Status::{Cancelled as C, Completed as D, Failed as F, Queued as Q, Running as R, Sleeping as S};
     vec![
-        //                       created  slot     completed failed   for good suspended settled  other    retry    timeout  lost     rejected cancel
-        ("not created",         [Now(Q),  Refused, Refused,  Refused, Refused, Refused,  Ignored, Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
-        ("waits for parent",    [Refused, Refused, Refused,  Refused, Refused, Refused,  Ignored, Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
-        ("queued",              [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Ignored, Ignored, Ignored, Now(F),  Refused, Now(F),  Now(C)]),
-        ("running",             [Refused, Refused, Now(D),   Now(Q),  Now(F),  Now(S),   Ignored, Ignored, Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
-        ("waits for retry",     [Refused, Refused, Refused,  Refused, Refused, Refused,  Ignored, Ignored, Now(Q),  Ignored, Refused, Now(F),  Now(C)]),
-        ("queued for retry",    [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Ignored, Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
-        ("on its last attempt", [Refused, Refused, Now(D),   Now(F),  Now(F),  Now(S),   Ignored, Ignored, Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
-        ("sleeping",            [Refused, Refused, Refused,  Refused, Refused, Refused,  Now(Q),  Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
-        ("woken",               [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Now(Q),  Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
-        ("resumed",             [Refused, Refused, Now(D),   Now(Q),  Now(F),  Now(S),   Now(R),  Ignored, Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
-        ("completed",           [Refused, Refused, Refused,  Refused, Refused, Refused,  Ignored, Ignored, Ignored, Ignored, Refused, Now(D),  Now(D)]),
-        ("failed",              [Refused, Refused, Refused,  Refused, Refused, Refused,  Ignored, Ignored, Ignored, Ignored, Refused, Now(F),  Now(F)]),
-        ("skipped",             [Refused, Refused, Refused,  Refused, Refused, Refused,  Ignored, Ignored, Ignored, Ignored, Refused, Now(Status::Skipped), Now(Status::Skipped)]),
-        ("cancelled",           [Refused; 13]),
+        //                       created  slot     completed failed   for good suspended conflict settled  other    retry    timeout  lost     rejected cancel
+        ("not created",         [Now(Q),  Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
+        ("waits for parent",    [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
+        ("queued",              [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Now(F),  Refused, Now(F),  Now(C)]),
+        ("running",             [Refused, Refused, Now(D),   Now(Q),  Now(F),  Now(S),   Now(Q),  Ignored, Ignored, Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
+        ("waits for retry",     [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Now(Q),  Ignored, Refused, Now(F),  Now(C)]),
+        ("queued for retry",    [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
+        ("on its last attempt", [Refused, Refused, Now(D),   Now(F),  Now(F),  Now(S),   Now(Q),  Ignored, Ignored, Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
+        ("sleeping",            [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Now(Q),  Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
+        ("woken",               [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Refused, Now(Q),  Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
+        ("resumed",             [Refused, Refused, Now(D),   Now(Q),  Now(F),  Now(S),   Now(Q),  Now(R),  Ignored, Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
+        ("completed",           [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Ignored, Refused, Now(D),  Now(D)]),
+        ("failed",              [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Ignored, Refused, Now(F),  Now(F)]),
+        ("skipped",             [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Ignored, Refused, Now(Status::Skipped), Now(Status::Skipped)]),
+        ("cancelled",           [Refused; 14]),
     ]
 }
 
@@ -139,6 +140,7 @@ fn event_of(name: &str, run: &Run) -> RunEvent {
             let waits = (new_wait..new_wait + 3).map(wait).collect();
             ended(SUBJECT, StepResult::Suspended { waits, dropped: Vec::new() })
         }
+        "conflicted" => ended(SUBJECT, StepResult::Conflicted),
         "settled first" => settled(1),
         "settled" => settled(2),
         "settled other" => settled(99),
