@@ -4,6 +4,7 @@ mod children;
 mod crons;
 mod events;
 mod examples;
+mod hostile;
 mod modules;
 mod runs;
 mod scheduled;

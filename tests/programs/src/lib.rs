@@ -37,6 +37,7 @@ dormouse_sdk::__declare_module![
     good::triggered::triggered,
     hostile::deep_recursion::deep_recursion,
     hostile::endless_loop::endless_loop,
+    hostile::endless_loop::patient_loop,
     hostile::handle_held::handle_held,
     hostile::huge_output::huge_output,
     hostile::log_flood::log_flood,
