@@ -6,9 +6,11 @@ mod guests;
 mod host;
 mod process;
 mod rows;
+mod wait;
 
 pub use client::{Answer, Client};
 pub use guests::{guest, patched};
 pub use host::{START_MILLIS, TestHost};
 pub use process::HostProcess;
 pub use rows::column;
+pub use wait::eventually;

@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Client;
 
@@ -47,6 +49,22 @@ impl HostProcess {
         // The pipe must be read, or the host would stop when it is full.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, client: Client::new(&address) }
+    }
+
+    /// The id of the process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks the host to stop, as a service manager does, and returns how it ended.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be asked.
+    pub fn stop(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("the process can be signalled");
+        self.child.wait().expect("the process can be waited for")
     }
 
     /// Ends the host with SIGKILL, wherever it is.
