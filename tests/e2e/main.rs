@@ -6,6 +6,7 @@ mod crons;
 mod events;
 mod examples;
 mod hostile;
+mod idle;
 mod modules;
 mod runs;
 mod scheduled;
