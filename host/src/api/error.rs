@@ -70,10 +70,14 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, description)
     }
 
+    pub(super) fn body_too_large(bytes_max: usize) -> Self {
+        Self::too_large("body_too_large", format!("the body may have at most {bytes_max} bytes"))
+    }
+
     /// A body that could not be taken in, of which at most `bytes_max` are allowed.
     pub(super) fn from_body(rejection: &BytesRejection, bytes_max: usize) -> Self {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Self::too_large("body_too_large", format!("the body may have at most {bytes_max} bytes"))
+            Self::body_too_large(bytes_max)
         } else {
             Self::malformed("unreadable_body", "the body did not arrive as announced; send it again")
         }

@@ -6,8 +6,9 @@ use std::str::FromStr;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
+use futures_util::StreamExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::ApiError;
@@ -18,6 +19,9 @@ pub(super) const JSON_BYTES_MAX: usize = 2 << 20;
 
 /// Largest module.
 pub(super) const MODULE_BYTES_MAX: usize = 64 << 20;
+
+/// Most of a body that is read only to be thrown away: twice the largest module.
+const DISCARDED_BYTES_MAX: usize = 2 * MODULE_BYTES_MAX;
 
 /// A body of JSON. An empty body stands for `{}`.
 pub(super) struct Json<T>(pub(super) T);
@@ -44,6 +48,7 @@ impl<S: Send + Sync> FromRequest<S> for Wasm {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         if content_type(request.headers()) != Some("application/wasm") {
+            discard(request).await;
             return Err(ApiError::wrong_content_type("application/wasm"));
         }
         body(request, state, MODULE_BYTES_MAX).await.map(Self)
@@ -101,9 +106,33 @@ fn malformed_path(description: String) -> ApiError {
 }
 
 async fn body<S: Send + Sync>(mut request: Request, state: &S, bytes_max: usize) -> Result<Bytes, ApiError> {
+    if announced_length(request.headers()).is_some_and(|length| length > bytes_max) {
+        discard(request).await;
+        return Err(ApiError::body_too_large(bytes_max));
+    }
     DefaultBodyLimit::max(bytes_max).apply(&mut request);
     let body = Bytes::from_request(request, state).await;
     body.map_err(|rejection| ApiError::from_body(&rejection, bytes_max))
+}
+
+/// Reads a body that is not wanted: most clients see no answer before they have sent all of it.
+async fn discard(request: Request) {
+    // This one asks before it sends.
+    if request.headers().contains_key(EXPECT) {
+        return;
+    }
+    let mut chunks = request.into_body().into_data_stream();
+    let mut discarded = 0;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        discarded += chunk.len();
+        if discarded > DISCARDED_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+fn announced_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The media type of the body, without its parameters.
