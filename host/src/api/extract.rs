@@ -10,6 +10,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use futures_util::StreamExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_path_to_error::Segment;
 
 use super::error::ApiError;
 use super::text::Text;
@@ -65,8 +66,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         let query = parts.uri.query().unwrap_or_default();
         serde_path_to_error::deserialize(serde_html_form::Deserializer::from_bytes(query.as_bytes()))
             .map(Self)
-            .map_err(|error| refused("parameter", error.path(), &error.inner().to_string()))
+            .map_err(|error| {
+                let message = error.inner().to_string();
+                let message = match value_of(query, error.path()) {
+                    Some((name, value)) if code("parameter", &message) == "invalid_value" => {
+                        format!("`{name}` cannot be `{value}`: {message}")
+                    }
+                    _ => message,
+                };
+                refused("parameter", error.path(), &message)
+            })
     }
+}
+
+/// The parameter that a path leads to, since the messages of its parser do not show it.
+fn value_of(query: &str, path: &serde_path_to_error::Path) -> Option<(String, String)> {
+    let mut segments = path.iter();
+    let Some(Segment::Map { key }) = segments.next() else { return None };
+    let index = match segments.next() {
+        Some(Segment::Seq { index }) => *index,
+        _ => 0,
+    };
+    let pairs: Vec<(String, String)> = serde_html_form::from_str(query).ok()?;
+    pairs.into_iter().filter(|(name, _)| name == key).nth(index)
 }
 
 /// The parameters in the path.
@@ -170,16 +192,8 @@ fn malformed_json(error: &serde_json::Error) -> ApiError {
 }
 
 /// What serde found wrong with the shape of a request.
-///
-/// Serde passes on no more than a sentence, so the kind of error is read from how its derive macro
-/// begins it, and a test holds that fast.
 fn refused(what: &str, path: &serde_path_to_error::Path, message: &str) -> ApiError {
-    let code = match what {
-        _ if message.starts_with("missing field") => "missing_field",
-        "field" if message.starts_with("unknown field") => "unknown_field",
-        _ if message.starts_with("unknown field") => "unknown_parameter",
-        _ => "invalid_value",
-    };
+    let code = code(what, message);
     let mut field = path.to_string();
     // The path of a missing field ends at the object that lacks it.
     if code == "missing_field" {
@@ -187,4 +201,15 @@ fn refused(what: &str, path: &serde_path_to_error::Path, message: &str) -> ApiEr
         field = if field == "." { name.to_owned() } else { format!("{field}.{name}") };
     }
     ApiError::invalid(code, &field, message)
+}
+
+/// Serde passes on no more than a sentence, so the kind of error is read from how its derive macro
+/// begins it, and a test holds that fast.
+fn code(what: &str, message: &str) -> &'static str {
+    match what {
+        _ if message.starts_with("missing field") => "missing_field",
+        "field" if message.starts_with("unknown field") => "unknown_field",
+        _ if message.starts_with("unknown field") => "unknown_parameter",
+        _ => "invalid_value",
+    }
 }
