@@ -3,6 +3,7 @@
 mod children;
 mod crash;
 mod crons;
+mod errors;
 mod events;
 mod examples;
 mod hostile;
