@@ -96,14 +96,17 @@ struct TaskRun {
 }
 
 /// What a sleeping task waits for.
+// Fields are renamed variant by variant: the OpenAPI document takes no notice of `rename_all_fields`.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
+#[serde(rename_all = "camelCase", tag = "kind")]
 enum Wait {
     /// A time.
     Until { id: u64, at: Time },
     /// An event.
+    #[serde(rename_all = "camelCase")]
     Event { id: u64, key_pattern: String, filter: Option<String>, look_back_ms: Option<u64> },
     /// The end of a run.
+    #[serde(rename_all = "camelCase")]
     Run { id: u64, run_id: RunIdText },
 }
 
