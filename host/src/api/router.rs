@@ -6,7 +6,7 @@ use axum::{Router, middleware, routing};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 
-use super::openapi::WithErrors;
+use super::openapi::{NullIsJson, WithDescriptions, WithErrors};
 use super::state::Api;
 use super::{
     crons, error, events, health, journal, modules, openapi, page, runs, scheduled, trace, workflows,
@@ -25,7 +25,7 @@ macro_rules! routes {
             paths($($module::$handler),*),
             // Schemas that only queries have are not found by themselves.
             components(schemas(page::PairText, runs::TriggerText)),
-            modifiers(&WithErrors)
+            modifiers(&WithErrors, &WithDescriptions, &NullIsJson)
         )]
         pub(super) struct Document;
 
