@@ -9,6 +9,7 @@ mod examples;
 mod hostile;
 mod idle;
 mod modules;
+mod openapi;
 mod runs;
 mod scheduled;
 mod sleeping;
