@@ -1,6 +1,7 @@
 //! The host end to end: real guests over real HTTP. One file per feature.
 
 mod children;
+mod cli;
 mod crash;
 mod crons;
 mod errors;

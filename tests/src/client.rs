@@ -52,6 +52,12 @@ impl Client {
         Self { base: format!("http://{address}"), agent: config.build().new_agent() }
     }
 
+    /// Where the host is, such as `http://127.0.0.1:7666`.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// `GET` of a path under `/api/v1`.
     #[must_use]
     pub fn get(&self, path: &str) -> Answer {
