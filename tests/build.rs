@@ -1,10 +1,11 @@
 //! Compiles the guests that the tests deploy: the examples and the programs of the tests.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is one folder up");
+    let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let root = package.parent().expect("the workspace is one folder up");
     for input in ["guest-sdk", "wit", "examples", "tests/programs", "Cargo.lock", "Cargo.toml"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
