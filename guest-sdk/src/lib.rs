@@ -63,6 +63,7 @@ mod host;
 mod id;
 mod module;
 mod options;
+mod schema;
 mod sleep;
 #[cfg(target_family = "wasm")]
 mod stdio;
@@ -77,14 +78,8 @@ pub mod __private {
     pub use crate::bindings::dormouse::workflow::definitions;
     pub use crate::executor::Root;
     pub use crate::module::{Exports, Module, root};
-    pub use {schemars, serde, serde_json};
-
-    /// The JSON schema of a type, as text.
-    pub fn schema<T: schemars::JsonSchema>() -> String {
-        // A `Schema` writes itself with its keys in a pleasant order, and a `Value` displays itself
-        // in two styles: either takes four kilobytes of code more.
-        serde_json::to_string(&serde_json::Value::from(schemars::schema_for!(T))).unwrap_or_default()
-    }
+    pub use crate::schema::{Body, Describe, Fields, Named, PickPlain, PickSchemars, Probe, Schema};
+    pub use {schemars, serde};
 }
 
 // The doctests and unit tests name this crate as its users do.

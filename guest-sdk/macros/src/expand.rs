@@ -69,7 +69,7 @@ pub(crate) fn expand(definition: &Definition, signature: &Signature, function: &
 }
 
 /// The text of a doc comment, without the space after each `///`.
-fn description(docs: &[&Attribute]) -> String {
+pub(crate) fn description(docs: &[&Attribute]) -> String {
     let lines = docs.iter().filter_map(|attribute| match &attribute.meta {
         Meta::NameValue(meta) => match &meta.value {
             Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
@@ -223,7 +223,11 @@ fn rate_limit(rate: &RateLimit) -> TokenStream {
 }
 
 fn schema(ty: &TokenStream) -> TokenStream {
-    quote!(::dormouse_sdk::__private::schema::<#ty>())
+    quote!({
+        #[allow(unused_imports, reason = "only the one that fits the type")]
+        use ::dormouse_sdk::__private::{PickPlain as _, PickSchemars as _};
+        (&::dormouse_sdk::__private::Probe::<#ty>::new()).pick().document::<#ty>()
+    })
 }
 
 fn ident(name: &str) -> Ident {

@@ -4,10 +4,10 @@
 //! each stands, `validate` checks them against the rules of the guest contract, `expand` writes code.
 
 use proc_macro::TokenStream;
-use quote::quote;
 use syn::{DeriveInput, ItemFn, parse_macro_input};
 
 mod args;
+mod data;
 mod expand;
 mod parse;
 mod signature;
@@ -71,16 +71,5 @@ pub fn data(options: TokenStream, item: TokenStream) -> TokenStream {
         let span = proc_macro2::TokenStream::from(options);
         return syn::Error::new_spanned(span, message).to_compile_error().into();
     }
-    let item = parse_macro_input!(item as DeriveInput);
-    quote! {
-        #[derive(
-            ::dormouse_sdk::__private::serde::Serialize,
-            ::dormouse_sdk::__private::serde::Deserialize,
-            ::dormouse_sdk::__private::schemars::JsonSchema,
-        )]
-        #[serde(crate = "::dormouse_sdk::__private::serde")]
-        #[schemars(crate = "::dormouse_sdk::__private::schemars")]
-        #item
-    }
-    .into()
+    data::expand(&parse_macro_input!(item as DeriveInput)).into()
 }
