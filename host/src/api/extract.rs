@@ -3,11 +3,13 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_path_to_error::Segment;
@@ -135,6 +137,23 @@ async fn body<S: Send + Sync>(mut request: Request, state: &S, bytes_max: usize)
     DefaultBodyLimit::max(bytes_max).apply(&mut request);
     let body = Bytes::from_request(request, state).await;
     body.map_err(|rejection| ApiError::from_body(&rejection, bytes_max))
+}
+
+/// Takes in a small body before the request is looked at: whoever is answered before all of it was
+/// read, such as for an unknown path, finds the connection closed instead of the answer.
+pub(super) async fn take_in_body(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let is_large = content_type(headers) == Some("application/wasm")
+        || announced_length(headers).is_some_and(|length| length > JSON_BYTES_MAX);
+    // Large ones are for the handlers, which know how much they want.
+    if is_large || request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match to_bytes(body, JSON_BYTES_MAX).await {
+        Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Err(_) => ApiError::body_too_large(JSON_BYTES_MAX).into_response(),
+    }
 }
 
 /// Reads a body that is not wanted: most clients see no answer before they have sent all of it.

@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 use super::openapi::{NullIsJson, WithDescriptions, WithErrors};
 use super::state::Api;
 use super::{
-    crons, error, events, health, journal, modules, openapi, page, runs, scheduled, trace, workflows,
+    crons, error, events, extract, health, journal, modules, openapi, page, runs, scheduled, trace, workflows,
 };
 
 /// Makes the router and the document of one list of routes.
@@ -87,6 +87,7 @@ pub(super) fn router(api: Api) -> Router {
         .fallback(error::unknown_route)
         .method_not_allowed_fallback(error::wrong_method)
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn(extract::take_in_body))
         .with_state(api);
     // Looked at once: with a layer every request pays, whether or not anyone reads.
     if tracing::enabled!(tracing::Level::DEBUG) {
