@@ -13,5 +13,6 @@ mod modules;
 mod openapi;
 mod runs;
 mod scheduled;
+mod size;
 mod sleeping;
 mod waits;
