@@ -1,5 +1,7 @@
 //! Compiles the guests that the tests deploy: the examples and the programs of the tests.
 
+#![expect(clippy::expect_used, reason = "a build script fails by panicking")]
+
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -1,5 +1,11 @@
 //! The host end to end: real guests over real HTTP. One file per feature.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
 mod children;
 mod cli;
 mod crash;

@@ -1,6 +1,8 @@
 //! The harness of the tests: a host in a temporary folder, over real HTTP, either in this process
 //! under a virtual clock ([`TestHost`]) or as a process that can be killed ([`HostProcess`]).
 
+#![expect(clippy::expect_used, reason = "a harness says what is wrong by panicking")]
+
 mod client;
 mod guests;
 mod host;
