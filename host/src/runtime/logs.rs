@@ -58,7 +58,9 @@ impl Logs {
 
     /// The step begins; what was written before is forgotten.
     pub(super) fn begin(&self, host: Arc<dyn StepHost>) {
-        *self.lock() = Shared { host: Some(host), ..Shared::default() };
+        let mut shared = self.lock();
+        *shared = Shared::default();
+        shared.host = Some(host);
     }
 
     /// Takes a line, or several at once.
@@ -180,6 +182,13 @@ impl Shared {
     }
 }
 
+/// A step that is killed is dropped, and what it said last is kept all the same.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
 impl Partial {
     fn extend(&mut self, bytes: &[u8]) {
         let room = LINE_BYTES_MAX.saturating_sub(self.bytes.len()).min(bytes.len());
@@ -236,6 +245,15 @@ mod tests {
         let lines = host.0.lock().unwrap().concat();
         assert_eq!(lines, ["one", "two", "", "three", "other \u{fffd}"]);
         assert_eq!(logs.last_errors(), ["other \u{fffd}"]);
+    }
+
+    #[test]
+    fn what_a_killed_step_said_is_handed_over() {
+        let (logs, host) = logs();
+        logs.write(LogLevel::Info, "last words").unwrap();
+        assert_eq!(host.0.lock().unwrap().len(), 0);
+        drop(logs);
+        assert_eq!(host.0.lock().unwrap().concat(), ["last words"]);
     }
 
     #[test]
