@@ -108,7 +108,7 @@ fn a_cancelled_scheduled_run_stays_in_the_list_and_never_fires() {
     host.advance(2 * HOUR);
 
     assert_eq!(show(&host, &id)["status"], "cancelled");
-    assert_eq!(column(&host.list("/scheduled?status=cancelled"), "/id"), [id.clone()]);
+    assert_eq!(column(&host.list("/scheduled?status=cancelled"), "/id"), std::slice::from_ref(&id));
     assert_eq!(host.list("/runs"), [] as [Value; 0]);
     assert_eq!(host.post(&format!("/scheduled/{id}/trigger"), &json!({})).error().0, 409);
 }
