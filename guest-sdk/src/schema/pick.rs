@@ -31,7 +31,7 @@ pub struct Plain;
 #[derive(Debug)]
 pub struct Schemars;
 
-/// Picks [`Plain`].
+/// Picks `Plain`.
 pub trait PickPlain {
     /// The way to take.
     fn pick(&self) -> Plain {
@@ -41,7 +41,7 @@ pub trait PickPlain {
 
 impl<T: Describe> PickPlain for Probe<T> {}
 
-/// Picks [`Schemars`].
+/// Picks `Schemars`.
 pub trait PickSchemars {
     /// The way to take.
     fn pick(&self) -> Schemars {
