@@ -17,9 +17,20 @@ use super::migrate;
 use super::reader::Reader;
 use super::tx::Tx;
 
+/// From this length on, opening the file after a kill would take longer than a start may (1.5 ms a
+/// megabyte), so every commit saves what is needed to open it at once. That takes a second sync of
+/// the disk, which smaller files are spared.
+const QUICK_REPAIR_FROM_BYTES: u64 = 64 << 20;
+
 /// All that the host knows, in one file. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Store(Arc<Database>);
+pub(crate) struct Store(Arc<Shared>);
+
+struct Shared {
+    database: Database,
+    /// How long the file is now.
+    length: Box<dyn Fn() -> u64 + Send + Sync>,
+}
 
 impl Store {
     /// Opens the store at a path, or creates it. Up to `cache_bytes` of it stay in memory.
@@ -30,13 +41,18 @@ impl Store {
     pub(crate) fn open(path: &Path, cache_bytes: usize, now: Timestamp) -> Result<Self, OpenError> {
         let at = Place(path);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let backend = FileBackend::new(file.map_err(|e| at.io(e))?).map_err(|e| at.database(e))?;
-        Self::with_backend(backend, path, cache_bytes, now)
+        let file = file.map_err(|e| at.io(e))?;
+        let measured = file.try_clone().map_err(|e| at.io(e))?;
+        // A file that cannot tell its length is taken for a long one.
+        let length = move || measured.metadata().map_or(u64::MAX, |metadata| metadata.len());
+        let backend = FileBackend::new(file).map_err(|e| at.database(e))?;
+        Self::with_backend(backend, length, path, cache_bytes, now)
     }
 
-    /// The same for whatever holds the bytes; the path is for messages.
+    /// The same for whatever holds the bytes and knows their number; the path is for messages.
     pub(crate) fn with_backend(
         backend: impl StorageBackend,
+        length: impl Fn() -> u64 + Send + Sync + 'static,
         path: &Path,
         cache_bytes: usize,
         now: Timestamp,
@@ -47,7 +63,7 @@ impl Store {
         builder.set_cache_size(cache_bytes);
         let database = builder.create_with_backend(backend).map_err(|e| at.database(e))?;
         migrate::bring_up_to_date(&database, path, now)?;
-        Ok(Self(Arc::new(database)))
+        Ok(Self(Arc::new(Shared { database, length: Box::new(length) })))
     }
 
     /// Applies a batch of changes: all of them, durably, or none when `f` fails. `f` sees what it
@@ -61,10 +77,9 @@ impl Store {
         &self,
         f: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut txn = self.0.begin_write().map_err(StoreError::from)?;
+        let mut txn = self.0.database.begin_write().map_err(StoreError::from)?;
         txn.set_durability(Durability::Immediate).map_err(StoreError::from)?;
-        // After a kill the file opens in a millisecond instead of being walked through.
-        txn.set_quick_repair(true);
+        txn.set_quick_repair((self.0.length)() >= QUICK_REPAIR_FROM_BYTES);
         let mut tx = Tx::new(&txn);
         let value = f(&mut tx)?;
         if tx.finish()? {
@@ -76,7 +91,7 @@ impl Store {
     /// The state of the last commit. It stays as it is while others write; drop it soon, because
     /// the file cannot reuse what it still shows.
     pub(crate) fn reader(&self) -> Result<Reader, StoreError> {
-        Ok(Reader::new(self.0.begin_read()?))
+        Ok(Reader::new(self.0.database.begin_read()?))
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) const CACHE_BYTES: usize = 1 << 20;
 /// A store in memory.
 pub(super) fn store() -> Store {
     let backend = redb::backends::InMemoryBackend::new();
-    Store::with_backend(backend, "memory".as_ref(), CACHE_BYTES, at(0)).unwrap()
+    Store::with_backend(backend, || 0, "memory".as_ref(), CACHE_BYTES, at(0)).unwrap()
 }
 
 pub(super) fn at(millis: u64) -> Timestamp {
