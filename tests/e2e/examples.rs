@@ -129,7 +129,8 @@ fn every_program_is_used_by_a_test() {
         std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap().flatten()
     };
     let tests: String = files("e2e").map(|file| std::fs::read_to_string(file.path()).unwrap()).collect();
-    let programs = files("programs/src/good").map(|file| file.file_name().into_string().unwrap());
+    let programs = ["programs/src/good", "programs/src/hostile"].into_iter().flat_map(files);
+    let programs = programs.map(|file| file.file_name().into_string().unwrap());
     for program in programs.filter(|name| name != "mod.rs") {
         let name = program.trim_end_matches(".rs").replace('_', "-");
         // By a call, or by an event of its name.
