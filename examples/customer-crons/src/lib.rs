@@ -5,9 +5,9 @@
 //! cargo build --release --target wasm32-wasip2 -p customer-crons
 //! dormouse deploy target/wasm32-wasip2/release/customer_crons.wasm
 //! dormouse cron set send-digest customer-7 '0 8 * * *' --timezone America/New_York \
-//!     --input '{"customer": "7"}' --metadata customer=7
-//! dormouse cron list
-//! dormouse cron delete send-digest customer-7
+//!     --input '{"customer": "7"}' --metadata customer:7
+//! dormouse cron list --metadata customer:7    # with its id
+//! dormouse cron delete ID
 //! ```
 
 use dormouse_sdk::prelude::*;

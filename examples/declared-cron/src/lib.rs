@@ -5,7 +5,7 @@
 //! cargo build --release --target wasm32-wasip2 -p declared-cron
 //! dormouse deploy target/wasm32-wasip2/release/declared_cron.wasm
 //! dormouse cron list
-//! dormouse cron trigger heartbeat cron
+//! dormouse cron trigger ID
 //! ```
 
 use dormouse_sdk::prelude::*;

@@ -126,9 +126,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     use super::*;
+
+    /// What stands for `ID` in the documentation, with the space before it.
+    const EXAMPLE_ID: &str = " 01920b5e-7b1c-7d3e-8f00-000000000001";
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -137,7 +142,6 @@ mod tests {
 
     #[test]
     fn what_the_documentation_shows_is_accepted() {
-        const ID: &str = "01920b5e-7b1c-7d3e-8f00-000000000001";
         for line in [
             "serve --data d --listen 127.0.0.1:0 --slots 2",
             "deploy a.wasm b.wasm",
@@ -169,9 +173,31 @@ mod tests {
             "modules list",
             "--server http://127.0.0.1:1 modules delete DIGEST",
         ] {
-            let line = line.replace("DIGEST", &format!("sha256:{}", "0".repeat(64))).replace("ID", ID);
+            let line =
+                line.replace("DIGEST", &format!("sha256:{}", "0".repeat(64))).replace(" ID", EXAMPLE_ID);
             let words = std::iter::once("dormouse").chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_the_readme_and_the_examples_show_is_accepted() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let examples = std::fs::read_dir(root.join("examples")).unwrap();
+        let examples = examples.map(|example| example.unwrap().path().join("src/lib.rs"));
+        for file in examples.chain([root.join("README.md")]) {
+            let text =
+                std::fs::read_to_string(&file).unwrap().replace("\\\n//!", "").replace(" ID", EXAMPLE_ID);
+            let lines = text.lines().filter_map(|line| {
+                line.trim_start_matches("//! ").trim_start_matches("$ ").strip_prefix("dormouse ")
+            });
+            let lines: Vec<_> = lines.collect();
+            assert!(lines.len() > 1, "{} shows no commands", file.display());
+            for line in lines {
+                let words = shlex::split(line).expect(line).into_iter().filter(|word| word != "&");
+                let words = std::iter::once("dormouse".to_owned()).chain(words);
+                assert!(Cli::try_parse_from(words).is_ok(), "{}: {line}", file.display());
+            }
         }
     }
 
