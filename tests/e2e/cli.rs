@@ -96,7 +96,7 @@ fn modules_are_inspected_deployed_listed_and_deleted() {
     assert!(refused.stderr.contains("(module_current)"), "{}", refused.stderr);
     for workflow in module["workflows"].as_array().expect("it has workflows") {
         let name = workflow["name"].as_str().expect("a workflow has a name");
-        drop(desk.host.delete(&format!("/workflows/{name}")).expect(204));
+        desk.done(&["workflows", "delete", name]);
     }
     desk.done(&["modules", "delete", digest]);
     assert_eq!(desk.json(&["modules", "list"])["rows"].as_array().map(Vec::len), Some(1));

@@ -170,6 +170,7 @@ mod tests {
             "workflows get mail",
             "workflows pause mail",
             "workflows resume mail",
+            "workflows delete mail",
             "modules list",
             "--server http://127.0.0.1:1 modules delete DIGEST",
         ] {

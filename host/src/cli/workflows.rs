@@ -1,4 +1,4 @@
-//! `dormouse workflows`: looks at workflows, pauses and resumes them.
+//! `dormouse workflows`: looks at workflows, pauses, resumes and deletes them.
 
 use clap::Subcommand;
 use dormouse_core::id::WorkflowName;
@@ -7,7 +7,7 @@ use ureq::http::Method;
 
 use super::app::{Context, Outcome};
 use super::arguments::Stretch;
-use super::print::Column;
+use super::print::{Column, remark};
 
 const COLUMNS: &[Column] = &[
     ("NAME", "name"),
@@ -43,6 +43,8 @@ pub(super) enum Workflows {
     Pause { name: WorkflowName },
     /// Begin runs again
     Resume { name: WorkflowName },
+    /// Delete a workflow and its triggers; runs that have begun go on
+    Delete { name: WorkflowName },
 }
 
 impl Workflows {
@@ -59,6 +61,10 @@ impl Workflows {
             }
             Self::Pause { name } => printer.one(&pause(&name, true)?, PROPERTIES)?,
             Self::Resume { name } => printer.one(&pause(&name, false)?, PROPERTIES)?,
+            Self::Delete { name } => {
+                client.delete(&format!("/workflows/{name}"))?;
+                remark(format_args!("deleted workflow {name}"));
+            }
         }
         Ok(Outcome::Done)
     }
