@@ -17,19 +17,17 @@ use super::migrate;
 use super::reader::Reader;
 use super::tx::Tx;
 
-/// From this length on, opening the file after a kill would take longer than a start may (1.5 ms a
-/// megabyte), so every commit saves what is needed to open it at once. That takes a second sync of
-/// the disk, which smaller files are spared.
+/// From this length on, walking through the file after a kill would take a tenth of a second and more
+/// (1.5 ms a megabyte), so every commit saves what is needed to open it at once. That takes a second
+/// sync of the disk, which smaller files are spared.
 const QUICK_REPAIR_FROM_BYTES: u64 = 64 << 20;
 
 /// All that the host knows, in one file. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Store(Arc<Shared>);
-
-struct Shared {
-    database: Database,
+pub(crate) struct Store {
+    database: Arc<Database>,
     /// How long the file is now.
-    length: Box<dyn Fn() -> u64 + Send + Sync>,
+    length: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Store {
@@ -63,7 +61,7 @@ impl Store {
         builder.set_cache_size(cache_bytes);
         let database = builder.create_with_backend(backend).map_err(|e| at.database(e))?;
         migrate::bring_up_to_date(&database, path, now)?;
-        Ok(Self(Arc::new(Shared { database, length: Box::new(length) })))
+        Ok(Self { database: Arc::new(database), length: Arc::new(length) })
     }
 
     /// Applies a batch of changes: all of them, durably, or none when `f` fails. `f` sees what it
@@ -77,9 +75,9 @@ impl Store {
         &self,
         f: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut txn = self.0.database.begin_write().map_err(StoreError::from)?;
+        let mut txn = self.database.begin_write().map_err(StoreError::from)?;
         txn.set_durability(Durability::Immediate).map_err(StoreError::from)?;
-        txn.set_quick_repair((self.0.length)() >= QUICK_REPAIR_FROM_BYTES);
+        txn.set_quick_repair((self.length)() >= QUICK_REPAIR_FROM_BYTES);
         let mut tx = Tx::new(&txn);
         let value = f(&mut tx)?;
         if tx.finish()? {
@@ -91,7 +89,7 @@ impl Store {
     /// The state of the last commit. It stays as it is while others write; drop it soon, because
     /// the file cannot reuse what it still shows.
     pub(crate) fn reader(&self) -> Result<Reader, StoreError> {
-        Ok(Reader::new(self.0.database.begin_read()?))
+        Ok(Reader::new(self.database.begin_read()?))
     }
 }
 
