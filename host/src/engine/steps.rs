@@ -80,6 +80,7 @@ impl Start {
         let Self { request, module, lease, repeated } = self;
         let (run, task) = (request.run.id, request.task);
         let link = StepLink { shared: Arc::clone(&shared), run, task, attempt: lease.attempt, repeated };
+        let commands = shared.commands.clone();
         let store = shared.store.clone();
         let bytes = move || {
             let bytes = store.reader().and_then(|reader| reader.module_bytes(module));
@@ -96,7 +97,10 @@ impl Start {
         let end = end.unwrap_or_else(|_| {
             failed("the host failed while it ran the step; its log says more".to_owned())
         });
-        shared.send(Command::StepEnded { run, task, lease, end: Box::new(end) });
+        // Whoever hears that nothing runs any more may stop the host and open its store again.
+        drop(shared);
+        // A writer that has ended has given the step back.
+        drop(commands.send(Command::StepEnded { run, task, lease, end: Box::new(end) }));
     }
 }
 
