@@ -2,6 +2,7 @@
 //! matches. It reads no clock, no randomness and no file; it takes what it needs as arguments and
 //! returns what is to be done as data. It builds for `wasm32-unknown-unknown` to prove it.
 
+pub mod cel;
 pub mod cron;
 pub mod event;
 pub mod id;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use dormouse_core::cel::Predicate;
 use dormouse_core::id::{TaskName, WaitId};
 use dormouse_core::run::TaskError;
 use dormouse_core::wait::{OPEN_WAITS_MAX, Wait, WaitCondition};
@@ -14,8 +15,6 @@ use super::step::{SettledOutcome, SettledWait, StepRequest};
 
 /// Longest event key and key pattern.
 pub(super) const KEY_BYTES_MAX: usize = 256;
-/// Longest CEL expression.
-pub(super) const EXPRESSION_BYTES_MAX: usize = 16 << 10;
 /// Longest message of a task's error; the rest is cut off.
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 
@@ -63,7 +62,7 @@ fn condition(condition: guest::WaitCondition) -> Result<WaitCondition, String> {
         guest::WaitCondition::Until(at) => timestamp(at).map(WaitCondition::Until),
         guest::WaitCondition::Event(event) => {
             key_pattern(&event.key_pattern)?;
-            event.filter.as_deref().map_or(Ok(()), expression)?;
+            event.filter.as_deref().map_or(Ok(()), filter)?;
             let look_back = event.look_back.map(duration).transpose()?;
             Ok(WaitCondition::Event { key_pattern: event.key_pattern, filter: event.filter, look_back })
         }
@@ -81,12 +80,9 @@ pub(super) fn key_pattern(pattern: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the length of a CEL expression.
-pub(super) fn expression(text: &str) -> Result<(), String> {
-    if text.is_empty() || text.len() > EXPRESSION_BYTES_MAX {
-        return Err(format!("the expression has {} bytes; it needs 1 to {EXPRESSION_BYTES_MAX}", text.len()));
-    }
-    Ok(())
+/// Checks the filter of a wait.
+fn filter(text: &str) -> Result<(), String> {
+    Predicate::compile(text).map(drop).map_err(|error| format!("filter: {error}"))
 }
 
 /// The task has failed all the same when its details are no JSON; then they are left out.

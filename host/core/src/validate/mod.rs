@@ -26,9 +26,6 @@ pub const DESCRIPTION_BYTES_MAX: usize = 16 << 10;
 /// Longest JSON text, in bytes.
 pub const JSON_BYTES_MAX: usize = 1 << 20;
 
-/// Longest CEL expression, in bytes: parsing takes time and stack in proportion to it.
-pub const CEL_BYTES_MAX: usize = 4 << 10;
-
 /// Longest name of a rate limit, in bytes.
 pub const RATE_LIMIT_NAME_BYTES_MAX: usize = 256;
 

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{DURATION_MAX, PROBLEMS_MAX};
+use crate::cel::InvalidExpression;
 
 /// One thing that is wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub enum ProblemCode {
     InvalidTimezone,
     /// An event key pattern is not valid.
     InvalidKeyPattern,
+    /// A CEL expression is not valid.
+    InvalidExpression,
     /// Two things of one kind have one name.
     DuplicateName,
     /// The parents of a task are not there, or form a cycle.
@@ -53,6 +56,7 @@ impl ProblemCode {
             Self::InvalidCron => "invalid_cron",
             Self::InvalidTimezone => "invalid_timezone",
             Self::InvalidKeyPattern => "invalid_key_pattern",
+            Self::InvalidExpression => "invalid_expression",
             Self::DuplicateName => "duplicate_name",
             Self::InvalidParents => "invalid_parents",
             Self::InvalidOnFailure => "invalid_on_failure",
@@ -146,6 +150,13 @@ impl Checker {
             let range = range.start().as_millis()..=range.end().as_millis();
             let message = format!("{} ms is out of range: {} ms", value.as_millis(), span(&range));
             self.report(field, ProblemCode::OutOfRange, message);
+        }
+    }
+
+    /// Reports what is wrong with a CEL expression.
+    pub(super) fn expression<T>(&mut self, field: &str, compiled: Result<T, InvalidExpression>) {
+        if let Err(error) = compiled {
+            self.report(field, ProblemCode::InvalidExpression, error);
         }
     }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::problems::{Checker, ProblemCode};
 use super::workflow::check_concurrency;
 use super::{
-    CEL_BYTES_MAX, CONDITIONS_MAX, DESCRIPTION_BYTES_MAX, EXECUTION_TIMEOUT_MAX, ITEMS_MAX, LIMITS_MAX,
+    CONDITIONS_MAX, DESCRIPTION_BYTES_MAX, EXECUTION_TIMEOUT_MAX, ITEMS_MAX, LIMITS_MAX,
     RATE_LIMIT_NAME_BYTES_MAX, RETRIES_MAX,
 };
+use crate::cel::{self, KeyExpression};
 use crate::id::TaskIndex;
 use crate::workflow::{RateLimit, RateLimitKey, Task, Workflow};
 
@@ -34,7 +35,7 @@ pub(super) fn check_task(checker: &mut Checker, task: &Task) {
     checker.each("rateLimits", &task.rate_limits, 0..=LIMITS_MAX, check_rate_limit);
     for (field, conditions) in [("skipIf", &task.skip_if), ("cancelIf", &task.cancel_if)] {
         checker.each(field, conditions, 0..=CONDITIONS_MAX, |checker, condition| {
-            checker.bytes("expression", condition, 1..=CEL_BYTES_MAX);
+            checker.expression("expression", cel::check_condition(condition));
         });
     }
 }
@@ -42,7 +43,7 @@ pub(super) fn check_task(checker: &mut Checker, task: &Task) {
 fn check_rate_limit(checker: &mut Checker, rate: &RateLimit) {
     match &rate.key {
         RateLimitKey::Static(name) => checker.bytes("key", name, 1..=RATE_LIMIT_NAME_BYTES_MAX),
-        RateLimitKey::Dynamic(expression) => checker.bytes("key", expression, 1..=CEL_BYTES_MAX),
+        RateLimitKey::Dynamic(expression) => checker.expression("key", KeyExpression::compile(expression)),
     }
     checker.number("units", rate.units, 1..=1_000_000);
     checker.number("limit", rate.limit, 1..=1_000_000_000);

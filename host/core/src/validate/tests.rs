@@ -128,7 +128,7 @@ fn a_definition_full_of_problems_is_given_up_on() {
 #[test]
 fn event_subscriptions_are_checked_by_pattern_and_filter() {
     assert_problem("events[0].keyPattern", "invalid_key_pattern", |w| w.events[0].key_pattern.clear());
-    assert_problem("events[0].filter", "invalid_length", |w| w.events[0].filter = Some(String::new()));
+    assert_problem("events[0].filter", "invalid_expression", |w| w.events[0].filter = Some(String::new()));
 }
 
 #[test]
@@ -215,9 +215,6 @@ fn texts_and_lists_are_bounded() {
     assert_problem("crons[0].input", "invalid_length", |w| {
         w.crons[0].spec.input = Json::trusted(&long(JSON_BYTES_MAX));
     });
-    assert_problem("tasks[0].skipIf[0].expression", "invalid_length", |w| {
-        w.tasks[0].skip_if = vec![long(CEL_BYTES_MAX)];
-    });
     assert_problem("concurrency", "invalid_count", |w| w.concurrency = vec![concurrency(1); 5]);
     assert_problem("tasks", "invalid_count", |w| {
         w.on_failure = None;
@@ -228,6 +225,22 @@ fn texts_and_lists_are_bounded() {
         w.tasks.clear();
     });
     assert_problem("tasks[1].name", "duplicate_name", |w| w.tasks[1].name = w.tasks[0].name.clone());
+}
+
+#[test]
+fn expressions_are_compiled() {
+    assert_problem("tasks[0].skipIf[0].expression", "invalid_expression", |w| {
+        w.tasks[0].skip_if = vec!["key == 'x'".to_owned()];
+    });
+    assert_problem("tasks[0].cancelIf[0].expression", "invalid_expression", |w| {
+        w.tasks[0].cancel_if = vec!["input >".to_owned()];
+    });
+    assert_problem("concurrency[0].key", "invalid_expression", |w| {
+        w.concurrency = vec![Concurrency { key: Some("customer".to_owned()), ..concurrency(1) }];
+    });
+    assert_problem("events[0].filter", "invalid_expression", |w| {
+        w.events = vec![EventSubscription { key_pattern: "a".to_owned(), filter: Some("now()".to_owned()) }];
+    });
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use super::problems::{Checker, Problem, ProblemCode};
 use super::tasks::{check_on_failure, check_parents, check_task};
 use super::{
-    CEL_BYTES_MAX, DESCRIPTION_BYTES_MAX, ITEMS_MAX, JSON_BYTES_MAX, LIMITS_MAX, METADATA_NAME_BYTES_MAX,
+    DESCRIPTION_BYTES_MAX, ITEMS_MAX, JSON_BYTES_MAX, LIMITS_MAX, METADATA_NAME_BYTES_MAX,
     METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX,
 };
+use crate::cel::{KeyExpression, Predicate};
 use crate::cron::{CronError, Schedule};
 use crate::event::KeyPattern;
 use crate::workflow::{CatchUp, Concurrency, CronSpec, EventSubscription, Metadata, Workflow};
@@ -81,13 +82,13 @@ fn check_subscription(checker: &mut Checker, subscription: &EventSubscription) {
         checker.report("keyPattern", ProblemCode::InvalidKeyPattern, error);
     }
     if let Some(filter) = &subscription.filter {
-        checker.bytes("filter", filter, 1..=CEL_BYTES_MAX);
+        checker.expression("filter", Predicate::compile(filter));
     }
 }
 
 pub(super) fn check_concurrency(checker: &mut Checker, concurrency: &Concurrency) {
     if let Some(key) = &concurrency.key {
-        checker.bytes("key", key, 1..=CEL_BYTES_MAX);
+        checker.expression("key", KeyExpression::compile(key));
     }
     checker.number("maxRuns", concurrency.max_runs, 1..=1_000_000);
 }
