@@ -176,3 +176,57 @@ fn a_payload_that_does_not_fit_gives_a_failed_run_that_says_so() {
     assert_eq!((text(&run["status"]), text(&run["reason"])), ("failed", "invalid_input"));
     assert!(text(&run["error"]["message"]).contains("at /email"), "{}", run["error"]);
 }
+
+#[test]
+fn an_optional_cel_filter_over_input_metadata_and_key_decides_whether_a_subscription_matches() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let runs = |payload: Value| {
+        let answer = push(&host, json!({ "key": "triggered:user:adult", "payload": payload }));
+        answer["runs"].as_array().unwrap().len()
+    };
+    assert_eq!(runs(json!({ "age": 17 })), 0);
+    assert_eq!(runs(json!({ "age": 18 })), 1);
+    assert_eq!(runs(json!({ "name": "no age at all" })), 0);
+    assert_eq!(runs(json!({ "age": "eighteen" })), 0);
+}
+
+#[test]
+fn a_wait_with_a_filter_takes_only_the_event_that_satisfies_it() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let filter = "input.order == 7 && metadata.region == 'eu' && key != 'paid:draft'";
+    let id = host.start("event-waiter", &json!({ "pattern": "paid:*", "filter": filter }));
+    host.settle();
+    let settled = |key: &str, order: u32, region: &str| {
+        let body = json!({ "key": key, "payload": { "order": order }, "metadata": { "region": region } });
+        push(&host, body)["settledWaits"].clone()
+    };
+    assert_eq!(settled("paid:x", 8, "eu"), 0);
+    assert_eq!(settled("paid:x", 7, "us"), 0);
+    assert_eq!(settled("paid:draft", 7, "eu"), 0);
+    assert_eq!(host.run(&id)["status"], "sleeping");
+    assert_eq!(settled("paid:x", 7, "eu"), 1);
+    assert_eq!(host.to_end(&id)["output"]["payload"], json!({ "order": 7 }));
+}
+
+#[test]
+fn look_back_takes_the_latest_event_that_satisfies_the_filter() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    for (order, key) in [(7, "paid:a"), (7, "paid:b"), (8, "paid:c")] {
+        push(&host, json!({ "key": key, "payload": { "order": order } }));
+        host.advance(SECOND);
+    }
+    let input = json!({ "pattern": "paid:*", "filter": "input.order == 7", "look_back_ms": 60_000 });
+    assert_eq!(host.call("event-waiter", &input)["output"]["key"], "paid:b");
+}
+
+#[test]
+fn a_wait_with_a_bad_filter_fails_its_task_and_says_why() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let run = host.call("event-waiter", &json!({ "pattern": "x", "filter": "order == 7" }));
+    assert_eq!((&run["status"], &run["reason"]), (&json!("failed"), &json!("invalid_result")));
+    let message = text(&run["error"]["message"]);
+    assert!(
+        message.contains("filter") && message.contains("there are only `input`, `metadata`, `key`"),
+        "{message}"
+    );
+}

@@ -8,6 +8,7 @@
 
 mod children;
 mod cli;
+mod concurrency;
 mod crash;
 mod crons;
 mod errors;

@@ -74,6 +74,9 @@ impl Priority {
     /// 1, the last to go.
     pub const DEFAULT: Self = Self(1);
 
+    /// All of them.
+    pub const FIRST_TO_LAST: [Self; 3] = [Self(3), Self(2), Self(1)];
+
     /// A priority from its number; `None` outside 1 to 3.
     #[must_use]
     pub fn new(number: u8) -> Option<Self> {

@@ -135,12 +135,12 @@ impl<'a, 'tx> Batch<'a, 'tx> {
             tracing::error!(run.id = %id, workflow = %new.spec.workflow, "a run of an unknown version was not created");
             return Ok(());
         };
-        let run = Run::new(workflow.tasks.len());
-        self.runs.insert(id, Loaded { spec: Arc::new(new.spec), run, stored: None });
         let event = match new.rejected {
-            None => RunEvent::Created,
+            None => self.admit(&new.spec, &workflow)?,
             Some((reason, error)) => RunEvent::Rejected { reason, error },
         };
+        let run = Run::new(workflow.tasks.len());
+        self.runs.insert(id, Loaded { spec: Arc::new(new.spec), run, stored: None });
         self.apply(id, event, StepPayload::default())
     }
 

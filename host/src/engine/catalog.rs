@@ -5,21 +5,25 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use dormouse_core::cel::{KeyExpression, Predicate, Subject};
 use dormouse_core::event::KeyPattern;
 use dormouse_core::id::{Version, WorkflowName};
-use dormouse_core::workflow::{Json, Workflow};
+use dormouse_core::workflow::{Json, Metadata, Workflow};
 
 use super::Error;
 use crate::runtime::Target;
 use crate::schema::Schema;
 use crate::store::rows::{VersionRow, WorkflowRow};
 use crate::store::{Read, StoreError};
+use crate::triggers::Matching;
 
 /// All workflows and all of their versions.
 #[derive(Clone, Default)]
 pub(crate) struct Catalog {
     workflows: BTreeMap<WorkflowName, Arc<Entry>>,
     definitions: HashMap<(WorkflowName, Version), Arc<Workflow>>,
+    /// What the keys of concurrency limits are computed with, of versions that have limits.
+    concurrency: HashMap<(WorkflowName, Version), Arc<[Option<KeyExpression>]>>,
     subscriptions: Vec<Subscription>,
     /// Subscriptions to one key, by the key; the rest are patterns.
     by_key: HashMap<String, Vec<usize>>,
@@ -34,15 +38,11 @@ pub(crate) struct Entry {
     schema: Option<Schema>,
 }
 
+#[derive(Clone)]
 struct Subscription {
     pattern: KeyPattern,
+    filter: Option<Predicate>,
     workflow: WorkflowName,
-}
-
-impl Clone for Subscription {
-    fn clone(&self) -> Self {
-        Self { pattern: self.pattern.clone(), workflow: self.workflow.clone() }
-    }
 }
 
 impl Catalog {
@@ -59,6 +59,12 @@ impl Catalog {
         for version in versions {
             let definition = Arc::new(version.definition);
             self.definitions.insert((row.name.clone(), version.version), Arc::clone(&definition));
+            if !definition.concurrency.is_empty() {
+                // An expression that does not compile was refused at upload.
+                let compile = |text: &String| KeyExpression::compile(text).ok();
+                let keys = definition.concurrency.iter().map(|limit| limit.key.as_ref().and_then(compile));
+                self.concurrency.insert((row.name.clone(), version.version), keys.collect());
+            }
             if row.current != Some(version.version) {
                 continue;
             }
@@ -80,14 +86,17 @@ impl Catalog {
 
     fn subscribe(&mut self, definition: &Workflow) {
         for subscription in &definition.events {
-            // A pattern that does not parse was refused at upload.
+            // What does not parse was refused at upload.
             let Ok(pattern) = KeyPattern::parse(&subscription.key_pattern) else { continue };
+            let Ok(filter) = subscription.filter.as_deref().map(Predicate::compile).transpose() else {
+                continue;
+            };
             let index = self.subscriptions.len();
             match pattern.as_exact() {
                 Some(key) => self.by_key.entry(key.to_owned()).or_default().push(index),
                 None => self.patterns.push(index),
             }
-            self.subscriptions.push(Subscription { pattern, workflow: definition.name.clone() });
+            self.subscriptions.push(Subscription { pattern, filter, workflow: definition.name.clone() });
         }
     }
 
@@ -106,12 +115,37 @@ impl Catalog {
         self.definitions.get(&(name.clone(), version))
     }
 
-    /// The workflows that an event starts, once for each subscription that matches its key.
-    pub(crate) fn subscribers(&self, key: &str) -> Vec<Arc<Entry>> {
-        let exact = self.by_key.get(key).into_iter().flatten();
-        let matching = self.patterns.iter().filter(|&&index| self.subscriptions[index].pattern.matches(key));
-        let names = exact.chain(matching).map(|&index| &self.subscriptions[index].workflow);
-        names.filter_map(|name| self.workflows.get(name)).cloned().collect()
+    /// The key of a run under each concurrency limit of its version, in the order of the definition.
+    /// Otherwise what is wrong with the input or the metadata.
+    pub(crate) fn concurrency_keys(
+        &self,
+        name: &WorkflowName,
+        version: Version,
+        input: &Json,
+        metadata: &Metadata,
+    ) -> Result<Vec<String>, String> {
+        let Some(keys) = self.concurrency.get(&(name.clone(), version)) else { return Ok(Vec::new()) };
+        let subject = Subject::of_run(input, metadata);
+        let key = |expression: &Option<KeyExpression>| match expression {
+            // All runs share the key of a limit without expression.
+            None => Ok(String::new()),
+            Some(expression) => expression.evaluate(&subject).map_err(|error| {
+                format!("the concurrency key of `{name}` cannot be computed from it: {error}")
+            }),
+        };
+        keys.iter().map(key).collect()
+    }
+
+    /// The workflows that an event starts, once for each subscription that it matches.
+    pub(crate) fn subscribers(&self, event: &mut Matching<'_>) -> Vec<Arc<Entry>> {
+        let key = event.key();
+        let exact = self.by_key.get(key).into_iter().flatten().copied();
+        let patterns = self.patterns.iter().copied();
+        let patterns = patterns.filter(|index| self.subscriptions[*index].pattern.matches(key));
+        let subscriptions = exact.chain(patterns).map(|index| &self.subscriptions[index]);
+        let wanted = subscriptions
+            .filter(|subscription| subscription.filter.as_ref().is_none_or(|filter| event.satisfies(filter)));
+        wanted.filter_map(|subscription| self.workflows.get(&subscription.workflow)).cloned().collect()
     }
 }
 

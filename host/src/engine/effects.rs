@@ -28,7 +28,7 @@ impl Performer<'_, '_, '_> {
             Effect::Enqueue { task } => {
                 self.batch.memory.queue.push((id, task), &self.spec.workflow, self.spec.priority);
             }
-            Effect::Dequeue { task } => self.batch.memory.queue.remove((id, task), &self.spec.workflow),
+            Effect::Dequeue { task } => self.batch.memory.queue.remove((id, task)),
             Effect::Dispatch { task, lease, resume, time_left } => {
                 let start = Start::prepare(self, task, lease, resume, time_left)?;
                 self.batch.memory.occupy((id, task), self.spec);
@@ -136,6 +136,7 @@ impl Performer<'_, '_, '_> {
     /// Tells those who wait for the run, and ends its children with it when it was cancelled.
     fn finished(&mut self) -> Result<(), StoreError> {
         let id = self.spec.id;
+        self.batch.leave_limits(id)?;
         for wait in self.batch.tx.run_waits(id)? {
             let outcome = WaitOutcome::Run(id);
             let settled = RunEvent::WaitSettled { task: wait.task, wait: wait.wait, outcome };

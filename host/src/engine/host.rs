@@ -224,7 +224,11 @@ impl Host {
             entry
                 .check_input(&request.input)
                 .map_err(|problem| Error::invalid("invalid_input", "input", problem))?;
-            entry.target.clone()
+            let target = entry.target.clone();
+            catalog
+                .concurrency_keys(&workflow, target.version, &request.input, &request.metadata)
+                .map_err(|problem| Error::invalid("invalid_input", "input", problem))?;
+            target
         };
         self.command(|reply| Command::StartRun { target, request, reply }).await
     }

@@ -4,6 +4,7 @@
 mod batch;
 mod catalog;
 mod command;
+mod concurrency;
 mod deploy;
 mod effects;
 mod error;
@@ -18,7 +19,7 @@ mod watch;
 mod writer;
 
 pub(crate) use batch::{Batch, NewRun};
-pub(crate) use catalog::find as find_workflow;
+pub(crate) use catalog::{Entry as WorkflowEntry, find as find_workflow};
 pub(crate) use error::{Error, ErrorKind};
 pub(crate) use host::{Host, StartError};
 pub(crate) use requests::{

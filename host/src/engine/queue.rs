@@ -1,7 +1,13 @@
-//! Who runs next: the task runs that are ready, in memory. It is rebuilt from the store at start.
+//! Who runs next: the task runs that are ready, in memory, and the runs that concurrency limits
+//! count. It is rebuilt from the store at start.
+//!
+//! Three things decide whose turn it is. The priority comes first. Within one, runs that need a
+//! place under a concurrency limit alternate with all others, which stand in one line in order of
+//! arrival. And of those that need a place, every combination of keys has a lane of its own; the
+//! lanes that have room take turns, so a flood under one key holds up no other key.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use dormouse_core::id::{RunId, TaskIndex, WorkflowName};
 use dormouse_core::workflow::Priority;
@@ -9,114 +15,286 @@ use dormouse_core::workflow::Priority;
 /// A task of a run.
 pub(super) type TaskKey = (RunId, TaskIndex);
 
-/// First by priority, then by arrival.
-type Place = (Reverse<Priority>, u64);
+/// One concurrency limit of a workflow, by its position in the definition, under one key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Limit {
+    pub(super) workflow: WorkflowName,
+    pub(super) index: u8,
+    pub(super) key: String,
+}
+
+/// The limits that a run is under, each with the number of runs that may have begun at once.
+pub(super) type Limits = Arc<[(Limit, u32)]>;
 
 /// Task runs that wait for a slot.
 #[derive(Debug, Default)]
 pub(super) struct ReadyQueue {
-    line: BTreeMap<Place, (TaskKey, WorkflowName)>,
-    places: HashMap<TaskKey, Place>,
-    /// Those of paused workflows; they keep their place.
-    parked: HashMap<WorkflowName, BTreeMap<Place, TaskKey>>,
+    levels: BTreeMap<std::cmp::Reverse<Priority>, Level>,
+    spots: BTreeMap<TaskKey, Spot>,
     arrivals: u64,
+    paused: HashSet<WorkflowName>,
+    /// Of runs under a limit that have not ended.
+    limited: HashMap<RunId, Limits>,
+    usage: HashMap<Limit, Usage>,
+}
+
+/// Task runs of one priority.
+#[derive(Debug, Default)]
+struct Level {
+    /// Those that need no place under a limit, in order of arrival.
+    line: BTreeMap<u64, TaskKey>,
+    /// Those that do, by their limits.
+    lanes: HashMap<Limits, Lane>,
+    /// Lanes that may have room, in the order of their turns.
+    turns: VecDeque<Limits>,
+    /// Whether the line had the last turn.
+    line_was_last: bool,
+    /// Those of paused workflows; they keep their place in the line.
+    parked: HashMap<WorkflowName, BTreeMap<u64, TaskKey>>,
+}
+
+/// Task runs of runs that have not begun and are under the same limits.
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: BTreeMap<u64, TaskKey>,
+    state: LaneState,
+}
+
+/// What a lane waits for. One that is empty goes when that has come.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum LaneState {
+    /// Its turn.
+    #[default]
+    Turn,
+    /// The end of a run under one of its limits.
+    Room,
+    /// Its workflow, which is paused.
+    Workflow,
+}
+
+/// Where a task run stands.
+#[derive(Debug, Clone)]
+struct Spot {
+    workflow: WorkflowName,
+    priority: Priority,
+    arrival: u64,
+    in_lane: bool,
+}
+
+/// The runs that one limit counts.
+#[derive(Debug, Default)]
+struct Usage {
+    /// All that have not ended, oldest first.
+    live: BTreeSet<RunId>,
+    /// Those of them that have begun.
+    begun: HashSet<RunId>,
+    /// Lanes that wait for one of them to end.
+    blocked: Vec<(Priority, Limits)>,
 }
 
 impl ReadyQueue {
-    /// Puts a task run at the end of the line of its priority.
+    /// Puts a task run at the end of the line of its priority, or of its lane when its run is under
+    /// a limit and has not begun.
     pub(super) fn push(&mut self, key: TaskKey, workflow: &WorkflowName, priority: Priority) {
         self.arrivals += 1;
-        let place = (Reverse(priority), self.arrivals);
-        self.places.insert(key, place);
-        match self.parked.get_mut(workflow) {
-            Some(parked) => drop(parked.insert(place, key)),
-            None => drop(self.line.insert(place, (key, workflow.clone()))),
-        }
+        let arrival = self.arrivals;
+        let limits = self.limited.get(&key.0).filter(|limits| !self.has_begun(key.0, limits)).cloned();
+        let spot = Spot { workflow: workflow.clone(), priority, arrival, in_lane: limits.is_some() };
+        self.spots.insert(key, spot);
+        let level = self.levels.entry(std::cmp::Reverse(priority)).or_default();
+        let Some(limits) = limits else {
+            let line = match self.paused.contains(workflow) {
+                true => level.parked.entry(workflow.clone()).or_default(),
+                false => &mut level.line,
+            };
+            line.insert(arrival, key);
+            return;
+        };
+        let lane = level.lanes.entry(Arc::clone(&limits)).or_insert_with(|| {
+            level.turns.push_back(limits);
+            Lane::default()
+        });
+        lane.waiting.insert(arrival, key);
     }
 
     /// Takes a task run out of the line.
-    pub(super) fn remove(&mut self, key: TaskKey, workflow: &WorkflowName) {
-        if let Some(place) = self.places.remove(&key) {
-            self.line.remove(&place);
-            if let Some(parked) = self.parked.get_mut(workflow) {
-                parked.remove(&place);
+    pub(super) fn remove(&mut self, key: TaskKey) {
+        let Some(spot) = self.spots.remove(&key) else { return };
+        let Some(level) = self.levels.get_mut(&std::cmp::Reverse(spot.priority)) else { return };
+        if spot.in_lane {
+            if let Some(limits) = self.limited.get(&key.0) {
+                level.leave_lane(limits, spot.arrival);
+            }
+        } else {
+            level.line.remove(&spot.arrival);
+            if let Some(parked) = level.parked.get_mut(&spot.workflow) {
+                parked.remove(&spot.arrival);
             }
         }
     }
 
-    /// The task run whose turn it is.
+    /// The task run whose turn it is. Its run has begun from now on.
     pub(super) fn pop(&mut self) -> Option<TaskKey> {
-        let (_, (key, _)) = self.line.pop_first()?;
-        self.places.remove(&key);
+        Priority::FIRST_TO_LAST.into_iter().find_map(|priority| self.pop_of(priority))
+    }
+
+    fn pop_of(&mut self, priority: Priority) -> Option<TaskKey> {
+        let level = self.levels.get_mut(&std::cmp::Reverse(priority))?;
+        let line_first = !level.line_was_last || level.turns.is_empty();
+        if line_first && let Some((_, key)) = level.line.pop_first() {
+            level.line_was_last = true;
+            self.spots.remove(&key);
+            return Some(key);
+        }
+        if let Some(key) = self.pop_lane(priority) {
+            return Some(key);
+        }
+        let level = self.levels.get_mut(&std::cmp::Reverse(priority))?;
+        let (_, key) = level.line.pop_first()?;
+        self.spots.remove(&key);
         Some(key)
     }
 
-    /// Whether nobody's turn could come.
+    /// Gives the next lane that has room its turn; those without wait for it elsewhere.
+    fn pop_lane(&mut self, priority: Priority) -> Option<TaskKey> {
+        let level = self.levels.get_mut(&std::cmp::Reverse(priority))?;
+        while let Some(limits) = level.turns.pop_front() {
+            let Some(lane) = level.lanes.get_mut(&limits) else { continue };
+            if limits.iter().any(|(limit, _)| self.paused.contains(&limit.workflow)) {
+                lane.state = LaneState::Workflow;
+                continue;
+            }
+            let full = limits.iter().find(|(limit, max)| {
+                let begun = self.usage.get(limit).map_or(0, |usage| usage.begun.len());
+                u32::try_from(begun).is_ok_and(|begun| begun >= *max)
+            });
+            if let Some((limit, _)) = full {
+                lane.state = LaneState::Room;
+                let usage = self.usage.entry(limit.clone()).or_default();
+                usage.blocked.push((priority, Arc::clone(&limits)));
+                continue;
+            }
+            let next = lane.waiting.pop_first();
+            if lane.waiting.is_empty() {
+                level.lanes.remove(&limits);
+            } else {
+                level.turns.push_back(Arc::clone(&limits));
+            }
+            let Some((_, key)) = next else { continue };
+            level.line_was_last = false;
+            self.spots.remove(&key);
+            self.begin(key.0, &limits);
+            return Some(key);
+        }
+        None
+    }
+
+    /// Counts a run as begun; tasks of it that still stand in a lane need no place any more.
+    fn begin(&mut self, run: RunId, limits: &Limits) {
+        for (limit, _) in limits.iter() {
+            self.usage.entry(limit.clone()).or_default().begun.insert(run);
+        }
+        let tasks = self.spots.range_mut((run, TaskIndex(0))..=(run, TaskIndex(u8::MAX)));
+        for (key, spot) in tasks.filter(|(_, spot)| spot.in_lane) {
+            spot.in_lane = false;
+            if let Some(level) = self.levels.get_mut(&std::cmp::Reverse(spot.priority)) {
+                level.leave_lane(limits, spot.arrival);
+                level.line.insert(spot.arrival, *key);
+            }
+        }
+    }
+
+    /// Whether nobody's turn could come. To be asked when `pop` has had its say.
     pub(super) fn is_empty(&self) -> bool {
-        self.line.is_empty()
+        self.levels.values().all(|level| level.line.is_empty() && level.turns.is_empty())
     }
 
     /// Sets aside what there is and what will come of a workflow.
     pub(super) fn pause(&mut self, workflow: &WorkflowName) {
-        let parked = self.parked.entry(workflow.clone()).or_default();
-        let taken = self.line.extract_if(.., |_, (_, name)| name == workflow);
-        parked.extend(taken.map(|(place, (key, _))| (place, key)));
+        self.paused.insert(workflow.clone());
+        for level in self.levels.values_mut() {
+            let spots = &self.spots;
+            let of_it = |key: &TaskKey| spots.get(key).is_some_and(|spot| spot.workflow == *workflow);
+            let taken = level.line.extract_if(.., |_, key| of_it(key));
+            level.parked.entry(workflow.clone()).or_default().extend(taken);
+        }
     }
 
     /// Brings back what was set aside.
     pub(super) fn resume(&mut self, workflow: &WorkflowName) {
-        let parked = self.parked.remove(workflow).unwrap_or_default();
-        self.line.extend(parked.into_iter().map(|(place, key)| (place, (key, workflow.clone()))));
+        self.paused.remove(workflow);
+        for level in self.levels.values_mut() {
+            level.line.extend(level.parked.remove(workflow).unwrap_or_default());
+            for (limits, lane) in &mut level.lanes {
+                let of_it = limits.iter().any(|(limit, _)| limit.workflow == *workflow);
+                if of_it && lane.state == LaneState::Workflow {
+                    lane.state = LaneState::Turn;
+                    level.turns.push_back(Arc::clone(limits));
+                }
+            }
+        }
+    }
+}
+
+/// Concurrency limits.
+impl ReadyQueue {
+    /// Counts a run that has not ended; `begun` if it has had a slot before.
+    pub(super) fn limit(&mut self, run: RunId, limits: Limits, begun: bool) {
+        for (limit, _) in limits.iter() {
+            let usage = self.usage.entry(limit.clone()).or_default();
+            usage.live.insert(run);
+            if begun {
+                usage.begun.insert(run);
+            }
+        }
+        self.limited.insert(run, limits);
+    }
+
+    /// The runs under a limit that have not ended, oldest first.
+    pub(super) fn live(&self, limit: &Limit) -> impl ExactSizeIterator<Item = RunId> {
+        self.usage.get(limit).map(|usage| usage.live.iter()).unwrap_or_default().copied()
+    }
+
+    /// Forgets a run that has ended and returns the limits that it was under.
+    pub(super) fn unlimit(&mut self, run: RunId) -> Option<Limits> {
+        let limits = self.limited.remove(&run)?;
+        for (limit, _) in limits.iter() {
+            let Some(usage) = self.usage.get_mut(limit) else { continue };
+            usage.live.remove(&run);
+            if usage.begun.remove(&run) {
+                for (priority, lane) in std::mem::take(&mut usage.blocked) {
+                    let level = self.levels.entry(std::cmp::Reverse(priority)).or_default();
+                    level.call_up(lane);
+                }
+            }
+            if usage.live.is_empty() {
+                self.usage.remove(limit);
+            }
+        }
+        Some(limits)
+    }
+
+    fn has_begun(&self, run: RunId, limits: &Limits) -> bool {
+        let first = limits.first().and_then(|(limit, _)| self.usage.get(limit));
+        first.is_some_and(|usage| usage.begun.contains(&run))
+    }
+}
+
+impl Level {
+    /// Puts a lane that waited for room back among the turns.
+    fn call_up(&mut self, limits: Limits) {
+        if let Some(lane) = self.lanes.get_mut(&limits) {
+            lane.state = LaneState::Turn;
+            self.turns.push_back(limits);
+        }
+    }
+
+    fn leave_lane(&mut self, limits: &Limits, arrival: u64) {
+        if let Some(lane) = self.lanes.get_mut(limits) {
+            lane.waiting.remove(&arrival);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use dormouse_core::time::Timestamp;
-
-    use super::*;
-
-    fn key(n: u8) -> TaskKey {
-        (RunId::new(Timestamp::from_millis(1), [n; 10]), TaskIndex(0))
-    }
-
-    fn name(text: &str) -> WorkflowName {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn higher_priorities_go_first_and_equal_ones_in_order_of_arrival() {
-        let mut queue = ReadyQueue::default();
-        for (n, priority) in [(1, 1), (2, 3), (3, 1), (4, 3)] {
-            queue.push(key(n), &name("a"), Priority::new(priority).unwrap());
-        }
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(order, [key(2), key(4), key(1), key(3)]);
-    }
-
-    #[test]
-    fn paused_workflows_keep_their_place() {
-        let mut queue = ReadyQueue::default();
-        queue.push(key(1), &name("a"), Priority::DEFAULT);
-        queue.push(key(2), &name("b"), Priority::DEFAULT);
-        queue.pause(&name("a"));
-        queue.push(key(3), &name("a"), Priority::DEFAULT);
-        queue.push(key(4), &name("a"), Priority::DEFAULT);
-        queue.remove(key(4), &name("a"));
-        assert_eq!(queue.pop(), Some(key(2)));
-        assert_eq!(queue.pop(), None);
-        queue.push(key(5), &name("b"), Priority::DEFAULT);
-        queue.resume(&name("a"));
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(order, [key(1), key(3), key(5)]);
-    }
-
-    #[test]
-    fn a_removed_task_run_does_not_get_a_turn() {
-        let mut queue = ReadyQueue::default();
-        queue.push(key(1), &name("a"), Priority::DEFAULT);
-        queue.remove(key(1), &name("a"));
-        queue.remove(key(1), &name("a"));
-        assert_eq!(queue.pop(), None);
-    }
-}
+mod tests;

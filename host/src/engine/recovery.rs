@@ -17,6 +17,7 @@ impl Batch<'_, '_> {
             paused.map(|entry| entry.target.workflow.clone()).collect()
         };
         paused.iter().for_each(|name| self.memory.queue.pause(name));
+        self.recover_limits()?;
         let mut waiting: Vec<(Timestamp, RunId, TaskIndex)> = Vec::new();
         for (id, task) in self.tx.active_tasks()? {
             let Some((_, run)) = self.run(id)? else { continue };

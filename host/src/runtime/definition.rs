@@ -161,12 +161,11 @@ fn rate_limit(declared: wit::RateLimit) -> RateLimit {
 fn warn(workflow: &wit::Workflow) -> Vec<String> {
     let some_task = |has: fn(&wit::Task) -> bool| workflow.tasks.iter().any(has);
     let features = [
-        ("concurrency", !workflow.concurrency.is_empty() || some_task(|task| !task.concurrency.is_empty())),
+        ("concurrency of tasks", some_task(|task| !task.concurrency.is_empty())),
         ("rate-limits", some_task(|task| !task.rate_limits.is_empty())),
         ("skip-if", some_task(|task| !task.skip_if.is_empty())),
         ("cancel-if", some_task(|task| !task.cancel_if.is_empty())),
         ("on-failure", workflow.on_failure.is_some()),
-        ("filter", workflow.events.iter().any(|event| event.filter.is_some())),
     ];
     let name = &workflow.name;
     let unused = features.into_iter().filter(|(_, declared)| *declared);

@@ -11,13 +11,18 @@ use super::keys;
 use super::tables;
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Rewrites what one format wrote into what the next one reads.
 type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Step `i` turns format `i + 1` into format `i + 2`.
-const STEPS: [Step; FORMAT as usize - 1] = [];
+const STEPS: [Step; FORMAT as usize - 1] = [only_new_tables];
+
+/// The next format has more tables, which every change of format makes.
+fn only_new_tables(_: &WriteTransaction) -> Result<(), StoreError> {
+    Ok(())
+}
 
 /// Row of `meta`: the format as four bytes, big endian. Every format that will ever be keeps it.
 pub(super) const FORMAT_KEY: &str = "format";

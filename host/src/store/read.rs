@@ -14,8 +14,8 @@ use super::error::StoreError;
 use super::keys::{self, SCHEDULED_STATUSES};
 use super::records::Counts;
 use super::rows::{
-    CronRow, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry, ModuleRow, RunRow,
-    RunWaitRow, ScheduledRow, ScheduledStatus, Timer, VersionRow, WorkflowRow,
+    ConcurrencyRow, CronRow, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry,
+    ModuleRow, RunRow, RunWaitRow, ScheduledRow, ScheduledStatus, Timer, VersionRow, WorkflowRow,
 };
 use super::source::{Access, Source, Span, visit_merged};
 use super::tables;
@@ -296,6 +296,14 @@ pub(crate) trait Read: Source + Sized {
             }
         }
         Ok(())
+    }
+
+    /// All runs that concurrency limits count.
+    fn concurrency(&self) -> Result<Vec<ConcurrencyRow>> {
+        let entries = self.scan(tables::CONCURRENCY, Span::all())?;
+        let row =
+            |((workflow, index, key, run), max_runs)| ConcurrencyRow { workflow, index, key, run, max_runs };
+        entries.map(|entry| entry.map(row)).collect()
     }
 
     /// What an idempotency key stands for; it may have expired.

@@ -48,6 +48,16 @@ impl<K> Record<K> for () {
     }
 }
 
+impl<K> Record<K> for u32 {
+    fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        write(self)
+    }
+
+    fn decode(_: &K, bytes: &[u8]) -> Result<Self, DecodeError> {
+        read(bytes)
+    }
+}
+
 /// Bytes that somebody else understands: modules and snapshots.
 impl<K> Record<K> for Vec<u8> {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {

@@ -85,6 +85,18 @@ pub(crate) struct RunWaitRow {
     pub(crate) wait: WaitId,
 }
 
+/// A run that has not ended, under a concurrency limit of its workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConcurrencyRow {
+    pub(crate) workflow: WorkflowName,
+    /// The position of the limit in the definition.
+    pub(crate) index: u8,
+    pub(crate) key: String,
+    pub(crate) run: RunId,
+    /// How many runs the limit lets run at once.
+    pub(crate) max_runs: u32,
+}
+
 /// One entry of a run's journal: its history, its log and its stream share one sequence, so that
 /// a client can follow all three from any point.
 #[derive(Debug, Clone, PartialEq, Eq)]

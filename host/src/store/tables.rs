@@ -76,6 +76,9 @@ tables! {
     EVENT_PATTERN_WAITS = "event-pattern-waits": (String, RunId, TaskIndex, WaitId) => EventWaitRow;
     /// The run that is waited for, then who waits.
     RUN_WAITS = "run-waits": (RunId, RunId, TaskIndex, WaitId) => ();
+    /// The runs that a concurrency limit counts: the workflow, the position of the limit in its
+    /// definition, the key, and the run, until that has ended. The row is the most that may run.
+    CONCURRENCY = "concurrency": (WorkflowName, u8, String, RunId) => u32;
     JOURNAL = "journal": (RunId, u64) => JournalEntry;
     CRONS = "crons": CronId => CronRow;
     CRON_NAMES = "cron-names": (WorkflowName, CronName) => CronId;

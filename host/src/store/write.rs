@@ -9,8 +9,8 @@ use super::error::StoreError;
 use super::keys;
 use super::read::Read;
 use super::rows::{
-    CronRow, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, ModuleRow, RunWaitRow, ScheduledRow,
-    Timer, VersionRow, WorkflowRow,
+    ConcurrencyRow, CronRow, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, ModuleRow, RunWaitRow,
+    ScheduledRow, Timer, VersionRow, WorkflowRow,
 };
 use super::source::{Access, Span};
 use super::tables;
@@ -119,6 +119,16 @@ impl Tx<'_> {
         let Some(old) = self.event(id)? else { return Ok(false) };
         self.delete(tables::EVENTS_BY_KEY, (old.key.as_str(), old.pushed_at, id))?;
         self.delete(tables::EVENTS, id)
+    }
+
+    pub(crate) fn put_concurrency(&mut self, row: &ConcurrencyRow) -> Result<()> {
+        let key = (&row.workflow, row.index, row.key.as_str(), row.run);
+        self.put(tables::CONCURRENCY, key, &row.max_runs)?;
+        Ok(())
+    }
+
+    pub(crate) fn delete_concurrency(&mut self, row: &ConcurrencyRow) -> Result<bool> {
+        self.delete(tables::CONCURRENCY, (&row.workflow, row.index, row.key.as_str(), row.run))
     }
 
     pub(crate) fn put_idempotency(

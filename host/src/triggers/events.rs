@@ -1,6 +1,7 @@
 //! Events: taken in, matched against subscriptions and waits, all in the transaction at hand.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_core::event::{KeyPattern, check_key};
@@ -8,7 +9,8 @@ use dormouse_core::id::EventId;
 use dormouse_core::run::{RunEvent, RunSpec, Trigger};
 use dormouse_core::wait::WaitOutcome;
 
-use crate::engine::{Batch, Error, Handled, NewRun, PushEvent};
+use super::Matching;
+use crate::engine::{Batch, Error, Handled, NewRun, PushEvent, WorkflowEntry};
 use crate::runtime::Push;
 use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope};
 use crate::store::{Read, StoreError};
@@ -50,9 +52,11 @@ impl Batch<'_, '_> {
             runs: Vec::new(),
             settled_waits: 0,
         };
-        let waits = self.matching_waits(&event.key)?;
+        let mut matching = Matching::new(&event);
+        let waits = self.matching_waits(&mut matching)?;
+        let subscribers = self.catalog().subscribers(&mut matching);
         event.settled_waits = u32::try_from(waits.len()).unwrap_or(u32::MAX);
-        self.start_subscribers(&mut event)?;
+        self.start_subscribers(&mut event, subscribers)?;
         self.tx.put_event(&event)?;
         for wait in waits {
             // Gone at once, so that a second event in this batch does not count it again.
@@ -63,8 +67,12 @@ impl Batch<'_, '_> {
         Ok(event)
     }
 
-    fn start_subscribers(&mut self, event: &mut EventRow) -> Result<(), StoreError> {
-        for entry in self.catalog().subscribers(&event.key) {
+    fn start_subscribers(
+        &mut self,
+        event: &mut EventRow,
+        subscribers: Vec<Arc<WorkflowEntry>>,
+    ) -> Result<(), StoreError> {
+        for entry in subscribers {
             let spec = RunSpec {
                 id: self.shared.clock.run_id(),
                 workflow: entry.target.workflow.clone(),
@@ -85,14 +93,16 @@ impl Batch<'_, '_> {
         Ok(())
     }
 
-    /// The open waits whose pattern matches a key.
-    fn matching_waits(&self, key: &str) -> Result<Vec<EventWaitRow>, StoreError> {
+    /// The open waits that an event matches.
+    fn matching_waits(&self, event: &mut Matching<'_>) -> Result<Vec<EventWaitRow>, StoreError> {
+        let key = event.key();
         let mut waits = self.tx.event_waits(key)?;
         for pattern in self.tx.event_wait_patterns()? {
             if KeyPattern::parse(&pattern).is_ok_and(|pattern| pattern.matches(key)) {
                 waits.extend(self.tx.event_waits(&pattern)?);
             }
         }
+        waits.retain(|wait| event.satisfies_text(wait.filter.as_deref()));
         Ok(waits)
     }
 
@@ -105,6 +115,9 @@ impl Batch<'_, '_> {
         let since = self.now.before(look_back);
         let mut latest = None;
         let mut take = |event: EventRow| {
+            if !Matching::new(&event).satisfies_text(wait.filter.as_deref()) {
+                return ControlFlow::Continue(());
+            }
             latest = Some(event.id);
             ControlFlow::Break(())
         };

@@ -3,4 +3,7 @@
 
 mod crons;
 mod events;
+mod matching;
 mod scheduled;
+
+pub(crate) use matching::Matching;

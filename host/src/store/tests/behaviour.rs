@@ -231,6 +231,20 @@ fn run_waits_are_found_by_the_run_that_is_waited_for() {
 }
 
 #[test]
+fn runs_under_a_concurrency_limit_are_listed_in_the_order_of_the_limits() {
+    let store = store();
+    let row = |index, key: &str, n| {
+        let workflow = "flow".parse().unwrap();
+        ConcurrencyRow { workflow, index, key: key.to_owned(), run: run_id(n), max_runs: 3 }
+    };
+    let rows = [row(0, "a", 2), row(0, "b", 1), row(1, "", 1), row(1, "", 2)];
+    store.transact(|tx| rows.iter().rev().try_for_each(|row| tx.put_concurrency(row))).unwrap();
+    assert_eq!(store.reader().unwrap().concurrency().unwrap(), rows);
+    assert!(store.transact(|tx| tx.delete_concurrency(&rows[2])).unwrap());
+    assert_eq!(store.reader().unwrap().concurrency().unwrap().len(), 3);
+}
+
+#[test]
 fn a_snapshot_comes_back_whatever_its_length_was_before() {
     let store = store();
     for length in [86_000, 2100, 0, 5000, 10] {

@@ -11,6 +11,7 @@ pub(crate) mod fails;
 pub(crate) mod idempotent_spawn;
 pub(crate) mod impatient;
 pub(crate) mod joiner;
+pub(crate) mod limited;
 pub(crate) mod logger;
 pub(crate) mod map_checksum;
 pub(crate) mod parent;

@@ -1,0 +1,103 @@
+//! Concurrency limits: which keys a new run has, what happens when there is no room, and what the
+//! store remembers of it. Who has a turn is the business of `queue.rs`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use dormouse_core::id::RunId;
+use dormouse_core::run::{Reason, RunEvent, RunSpec, TaskError};
+use dormouse_core::workflow::{ConcurrencyStrategy, Workflow};
+
+use super::batch::Batch;
+use super::queue::{Limit, Limits};
+use crate::store::rows::ConcurrencyRow;
+use crate::store::{Read, StoreError};
+
+impl Batch<'_, '_> {
+    /// Counts a new run under the limits of its workflow, and says how its life begins: some are
+    /// cancelled because there is no room, and some cancel others to make room.
+    pub(super) fn admit(&mut self, spec: &RunSpec, workflow: &Workflow) -> Result<RunEvent, StoreError> {
+        if workflow.concurrency.is_empty() {
+            return Ok(RunEvent::Created);
+        }
+        let keys = self.catalog().concurrency_keys(&spec.workflow, spec.version, &spec.input, &spec.metadata);
+        let keys = match keys {
+            Ok(keys) => keys,
+            Err(problem) => {
+                let error = TaskError::new(problem);
+                return Ok(RunEvent::Rejected { reason: Reason::InvalidInput, error });
+            }
+        };
+        let limit = |(index, key)| Limit { workflow: spec.workflow.clone(), index, key };
+        let limits: Vec<Limit> = (0..).zip(keys).map(limit).collect();
+        let declared = || limits.iter().zip(&workflow.concurrency);
+        let mut displaced = BTreeSet::new();
+        for (limit, declared) in declared() {
+            let live = self.memory.queue.live(limit);
+            let room = usize::try_from(declared.max_runs).unwrap_or(usize::MAX);
+            match declared.strategy {
+                ConcurrencyStrategy::Queue => {}
+                ConcurrencyStrategy::CancelNewest if live.len() >= room => {
+                    return Ok(RunEvent::Cancel { reason: Reason::Concurrency });
+                }
+                ConcurrencyStrategy::CancelNewest => {}
+                ConcurrencyStrategy::CancelRunning => {
+                    let beyond = (live.len() + 1).saturating_sub(room);
+                    displaced.extend(live.take(beyond));
+                }
+            }
+        }
+        for run in displaced {
+            self.follow_up(run, RunEvent::Cancel { reason: Reason::Concurrency });
+        }
+        let limits: Limits = declared().map(|(limit, declared)| (limit.clone(), declared.max_runs)).collect();
+        for row in rows(spec.id, &limits) {
+            self.tx.put_concurrency(&row)?;
+        }
+        self.memory.queue.limit(spec.id, limits, false);
+        Ok(RunEvent::Created)
+    }
+
+    /// Makes room: the run has ended.
+    pub(super) fn leave_limits(&mut self, run: RunId) -> Result<(), StoreError> {
+        if let Some(limits) = self.memory.queue.unlimit(run) {
+            for row in rows(run, &limits) {
+                self.tx.delete_concurrency(&row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the runs that the store says are under limits. Those whose first step is still to come
+    /// have not begun.
+    pub(super) fn recover_limits(&mut self) -> Result<(), StoreError> {
+        let mut limits: HashMap<RunId, Vec<(Limit, u32)>> = HashMap::new();
+        // In order of the position of the limit, within one run.
+        for ConcurrencyRow { workflow, index, key, run, max_runs } in self.tx.concurrency()? {
+            limits.entry(run).or_default().push((Limit { workflow, index, key }, max_runs));
+        }
+        if limits.is_empty() {
+            return Ok(());
+        }
+        let mut fresh = BTreeSet::new();
+        for (id, _) in self.tx.active_tasks()? {
+            if limits.contains_key(&id) && self.run(id)?.is_some_and(|(_, run)| run.started_at.is_none()) {
+                fresh.insert(id);
+            }
+        }
+        for (run, limits) in limits {
+            self.memory.queue.limit(run, Arc::from(limits), !fresh.contains(&run));
+        }
+        Ok(())
+    }
+}
+
+fn rows(run: RunId, limits: &Limits) -> impl Iterator<Item = ConcurrencyRow> {
+    limits.iter().map(move |(Limit { workflow, index, key }, max_runs)| ConcurrencyRow {
+        workflow: workflow.clone(),
+        index: *index,
+        key: key.clone(),
+        run,
+        max_runs: *max_runs,
+    })
+}

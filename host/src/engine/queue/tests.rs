@@ -1,0 +1,239 @@
+use dormouse_core::time::Timestamp;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+fn key(n: u8) -> TaskKey {
+    (RunId::new(Timestamp::from_millis(1), [n; 10]), TaskIndex(0))
+}
+
+fn name(text: &str) -> WorkflowName {
+    text.parse().unwrap()
+}
+
+#[test]
+fn higher_priorities_go_first_and_equal_ones_in_order_of_arrival() {
+    let mut queue = ReadyQueue::default();
+    for (n, priority) in [(1, 1), (2, 3), (3, 1), (4, 3)] {
+        queue.push(key(n), &name("a"), Priority::new(priority).unwrap());
+    }
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+    assert_eq!(order, [key(2), key(4), key(1), key(3)]);
+}
+
+#[test]
+fn paused_workflows_keep_their_place() {
+    let mut queue = ReadyQueue::default();
+    queue.push(key(1), &name("a"), Priority::DEFAULT);
+    queue.push(key(2), &name("b"), Priority::DEFAULT);
+    queue.pause(&name("a"));
+    queue.push(key(3), &name("a"), Priority::DEFAULT);
+    queue.push(key(4), &name("a"), Priority::DEFAULT);
+    queue.remove(key(4));
+    assert_eq!(queue.pop(), Some(key(2)));
+    assert_eq!(queue.pop(), None);
+    queue.push(key(5), &name("b"), Priority::DEFAULT);
+    queue.resume(&name("a"));
+    let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+    assert_eq!(order, [key(1), key(3), key(5)]);
+}
+
+#[test]
+fn a_removed_task_run_does_not_get_a_turn() {
+    let mut queue = ReadyQueue::default();
+    queue.push(key(1), &name("a"), Priority::DEFAULT);
+    queue.remove(key(1));
+    queue.remove(key(1));
+    assert_eq!(queue.pop(), None);
+}
+
+fn limits(keys: &[(&str, u32)]) -> Limits {
+    let limit = |(index, &(key, max)): (u8, &(&str, u32))| {
+        (Limit { workflow: name("a"), index, key: key.to_owned() }, max)
+    };
+    (0..).zip(keys).map(limit).collect()
+}
+
+fn push_limited(queue: &mut ReadyQueue, n: u8, keys: &[(&str, u32)]) {
+    queue.limit(key(n).0, limits(keys), false);
+    queue.push(key(n), &name("a"), Priority::DEFAULT);
+}
+
+fn drain(queue: &mut ReadyQueue) -> Vec<TaskKey> {
+    std::iter::from_fn(|| queue.pop()).collect()
+}
+
+#[test]
+fn keys_take_turns_however_many_runs_one_of_them_has() {
+    let mut queue = ReadyQueue::default();
+    for n in 1..=6 {
+        push_limited(&mut queue, n, &[("flood", 100)]);
+    }
+    push_limited(&mut queue, 7, &[("other", 100)]);
+    push_limited(&mut queue, 8, &[("other", 100)]);
+    let expected = [1, 7, 2, 8, 3, 4, 5, 6].map(key);
+    assert_eq!(drain(&mut queue), expected);
+}
+
+#[test]
+fn runs_without_limits_alternate_with_those_under_one() {
+    let mut queue = ReadyQueue::default();
+    for n in 1..=3 {
+        push_limited(&mut queue, n, &[("flood", 100)]);
+    }
+    queue.push(key(11), &name("b"), Priority::DEFAULT);
+    queue.push(key(12), &name("b"), Priority::DEFAULT);
+    assert_eq!(drain(&mut queue), [11, 1, 12, 2, 3].map(key));
+}
+
+#[test]
+fn a_run_beyond_its_limit_waits_until_one_before_it_has_ended() {
+    let mut queue = ReadyQueue::default();
+    for n in 1..=3 {
+        push_limited(&mut queue, n, &[("k", 1)]);
+    }
+    assert_eq!(drain(&mut queue), [key(1)]);
+    assert!(queue.is_empty());
+    // The run goes on, sleeps and wakes: it keeps its place, and needs no other.
+    queue.push(key(1), &name("a"), Priority::DEFAULT);
+    assert_eq!(drain(&mut queue), [key(1)]);
+    assert!(queue.unlimit(key(1).0).is_some());
+    assert_eq!(drain(&mut queue), [key(2)]);
+    // One that ends without having begun makes no room.
+    queue.remove(key(3));
+    assert!(queue.unlimit(key(3).0).is_some());
+    assert_eq!(drain(&mut queue), []);
+    assert!(queue.unlimit(key(2).0).is_some());
+    assert_eq!(drain(&mut queue), []);
+    push_limited(&mut queue, 4, &[("k", 1)]);
+    assert_eq!(drain(&mut queue), [key(4)]);
+}
+
+#[test]
+fn all_limits_of_a_run_hold() {
+    let mut queue = ReadyQueue::default();
+    push_limited(&mut queue, 1, &[("tenant", 2), ("user-1", 1)]);
+    push_limited(&mut queue, 2, &[("tenant", 2), ("user-1", 1)]);
+    push_limited(&mut queue, 3, &[("tenant", 2), ("user-2", 1)]);
+    push_limited(&mut queue, 4, &[("tenant", 2), ("user-3", 1)]);
+    assert_eq!(drain(&mut queue), [1, 3].map(key));
+    queue.unlimit(key(3).0);
+    assert_eq!(drain(&mut queue), [key(4)], "user-1 is busy, user-3 is not");
+    queue.unlimit(key(1).0);
+    assert_eq!(drain(&mut queue), [key(2)]);
+}
+
+#[test]
+fn all_tasks_of_a_run_share_its_place() {
+    let mut queue = ReadyQueue::default();
+    push_limited(&mut queue, 1, &[("k", 1)]);
+    push_limited(&mut queue, 2, &[("k", 1)]);
+    let second = (key(1).0, TaskIndex(1));
+    queue.push(second, &name("a"), Priority::DEFAULT);
+    assert_eq!(drain(&mut queue), [key(1), second]);
+}
+
+#[test]
+fn lanes_of_a_paused_workflow_wait_for_it() {
+    let mut queue = ReadyQueue::default();
+    push_limited(&mut queue, 1, &[("k", 1)]);
+    push_limited(&mut queue, 2, &[("k", 1)]);
+    queue.pause(&name("a"));
+    assert_eq!(drain(&mut queue), []);
+    assert!(queue.is_empty());
+    queue.resume(&name("a"));
+    queue.pause(&name("a"));
+    queue.resume(&name("a"));
+    assert_eq!(drain(&mut queue), [key(1)]);
+    queue.pause(&name("a"));
+    queue.unlimit(key(1).0);
+    assert_eq!(drain(&mut queue), []);
+    queue.resume(&name("a"));
+    assert_eq!(drain(&mut queue), [key(2)]);
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Arrive { first: u8, second: u8, priority: u8 },
+    Pop,
+    End(prop::sample::Index),
+    Pause,
+    Resume,
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        3 => (0..3u8, 0..3u8, 1..=3u8)
+            .prop_map(|(first, second, priority)| Act::Arrive { first, second, priority }),
+        3 => Just(Act::Pop),
+        2 => any::<prop::sample::Index>().prop_map(Act::End),
+        1 => Just(Act::Pause),
+        1 => Just(Act::Resume),
+    ]
+}
+
+proptest! {
+    /// Whatever happens: no limit is exceeded, and who could begin does not stand aside.
+    #[test]
+    fn no_limit_is_exceeded_and_no_run_is_left_behind(acts in vec(acts(), 0..120)) {
+        let mut queue = ReadyQueue::default();
+        let mut live: Vec<(TaskKey, [u8; 2], bool)> = Vec::new();
+        let mut paused = false;
+        let begun = |live: &[(TaskKey, [u8; 2], bool)], limit: usize, key: u8| {
+            live.iter().filter(|(_, keys, begun)| *begun && keys[limit] == key).count()
+        };
+        let fits = |live: &[(TaskKey, [u8; 2], bool)], keys: [u8; 2]| {
+            begun(live, 0, keys[0]) < 2 && begun(live, 1, keys[1]) < 3
+        };
+        for (n, act) in (0u8..).zip(acts) {
+            match act {
+                Act::Arrive { first, second, priority } => {
+                    let keys = [first.to_string(), second.to_string()];
+                    queue.limit(key(n).0, limits(&[(&keys[0], 2), (&keys[1], 3)]), false);
+                    queue.push(key(n), &name("a"), Priority::new(priority).unwrap());
+                    live.push((key(n), [first, second], false));
+                }
+                Act::Pop => {
+                    let could = live.iter().any(|(_, keys, begun)| !begun && fits(&live, *keys));
+                    let popped = queue.pop();
+                    prop_assert_eq!(popped.is_some(), could && !paused);
+                    if let Some(popped) = popped {
+                        let at = live.iter().position(|(key, ..)| *key == popped).unwrap();
+                        prop_assert!(!live[at].2 && fits(&live, live[at].1));
+                        live[at].2 = true;
+                    }
+                }
+                Act::End(index) if !live.is_empty() => {
+                    let (ended, ..) = live.remove(index.index(live.len()));
+                    queue.remove(ended);
+                    queue.unlimit(ended.0);
+                }
+                Act::End(_) => {}
+                Act::Pause => {
+                    queue.pause(&name("a"));
+                    paused = true;
+                }
+                Act::Resume => {
+                    queue.resume(&name("a"));
+                    paused = false;
+                }
+            }
+        }
+        queue.resume(&name("a"));
+        while !live.is_empty() {
+            for popped in drain(&mut queue) {
+                live.iter_mut().find(|(key, ..)| *key == popped).unwrap().2 = true;
+            }
+            let before = live.len();
+            live.retain(|(key, _, begun)| {
+                if *begun {
+                    queue.unlimit(key.0);
+                }
+                !begun
+            });
+            prop_assert!(live.len() < before, "nobody can begin any more: {:?}", live);
+        }
+        prop_assert!(queue.usage.is_empty() && queue.limited.is_empty() && queue.spots.is_empty());
+    }
+}
