@@ -27,7 +27,7 @@ pub(super) struct Cron {
     expression: String,
     /// IANA name.
     timezone: String,
-    /// The expression in words.
+    /// The expression and the time zone in words.
     description: String,
     input: JsonValue,
     metadata: Metadata,
@@ -78,9 +78,10 @@ pub(super) enum OverlapWord {
     Allow,
     /// The new time is left out.
     Skip,
-    /// The new run waits for the earlier one.
+    /// The new run waits until the earlier ones have ended. At most 100 times wait; later ones are
+    /// left out.
     Queue,
-    /// The earlier run is cancelled.
+    /// The earlier runs are cancelled, and times that wait are left out.
     CancelRunning,
 }
 
@@ -142,7 +143,7 @@ impl From<CronRow> for Cron {
             workflow: Text(row.workflow),
             name: Text(row.name),
             source: if row.declared { CronSource::Declared } else { CronSource::Api },
-            description: describe(&row.spec.expression),
+            description: describe(&row.spec.expression, &row.spec.timezone),
             expression: row.spec.expression,
             timezone: row.spec.timezone,
             input: row.spec.input.into(),
@@ -161,8 +162,9 @@ impl From<CronRow> for Cron {
     }
 }
 
-/// An expression in words, such as `At 09:00, only on Monday`.
-fn describe(expression: &str) -> String {
+/// An expression in words, such as `At 09:00, on Monday, Europe/Paris`.
+fn describe(expression: &str, timezone: &str) -> String {
     // Stored expressions have been parsed before.
-    Schedule::parse(expression, "UTC").map_or_else(|_| expression.to_owned(), |schedule| schedule.describe())
+    let schedule = Schedule::parse(expression, timezone);
+    schedule.map_or_else(|_| format!("{expression}, {timezone}"), |schedule| schedule.describe())
 }

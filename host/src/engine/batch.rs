@@ -153,7 +153,7 @@ impl<'a, 'tx> Batch<'a, 'tx> {
     }
 
     /// A run as far as it has come in this batch.
-    pub(super) fn run(&mut self, id: RunId) -> Result<Option<(Arc<RunSpec>, &Run)>, StoreError> {
+    pub(crate) fn run(&mut self, id: RunId) -> Result<Option<(Arc<RunSpec>, &Run)>, StoreError> {
         if !self.runs.contains_key(&id) {
             let Some(loaded) = self.load(id)? else { return Ok(None) };
             self.runs.insert(id, loaded);
@@ -174,7 +174,7 @@ impl<'a, 'tx> Batch<'a, 'tx> {
     }
 
     /// The runs of a workflow that have not ended in the store, and those of this batch.
-    pub(super) fn live_runs(&self, workflow: &WorkflowName) -> Result<Vec<RunId>, StoreError> {
+    pub(crate) fn live_runs(&self, workflow: &WorkflowName) -> Result<Vec<RunId>, StoreError> {
         let mut runs: Vec<_> = self.runs.keys().copied().collect();
         for status in [Status::Queued, Status::Running, Status::Sleeping] {
             self.tx.visit_run_ids(Some(workflow), Some(status), None, |id| {

@@ -21,13 +21,7 @@ impl Batch<'_, '_> {
             return Ok(Deployed { versions: versions_of(self.tx, &module)?, module, created: false });
         }
         for workflow in &inspection.workflows {
-            if let Some(cron) = self.conflicting_cron(workflow)? {
-                let text = format!(
-                    "the module declares a cron `{}` for `{}`, but one of that name was made over the API; delete that one or rename the declared one",
-                    cron.name, cron.workflow
-                );
-                return Err(Error::conflict("cron_conflict", text).into());
-            }
+            self.refuse_conflicting_crons(workflow)?;
         }
         let Inspection { digest, size_bytes, workflows, imports, warnings, .. } = inspection;
         let mut versions = Vec::with_capacity(workflows.len());
@@ -61,6 +55,7 @@ impl Batch<'_, '_> {
     }
 
     fn make_current(&mut self, mut row: WorkflowRow, version: &VersionRow) -> Handled<()> {
+        self.refuse_conflicting_crons(&version.definition)?;
         row.current = Some(version.version);
         self.tx.put_workflow(&row)?;
         self.declare_crons(&version.definition)

@@ -147,7 +147,10 @@ pub(crate) struct CronRow {
     pub(crate) next_run_at: Option<Timestamp>,
     pub(crate) last_run_at: Option<Timestamp>,
     pub(crate) last_run: Option<RunId>,
-    /// Nominal times that wait for the run before them to end, oldest first (`Overlap::Queue`).
+    /// Runs of the cron that have not ended, oldest first, those triggered by hand among them. With
+    /// `Overlap::Allow`, where nothing depends on them, none.
+    pub(crate) unfinished: Vec<RunId>,
+    /// Nominal times that wait for those runs to end, oldest first (`Overlap::Queue`).
     pub(crate) held: Vec<Timestamp>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,

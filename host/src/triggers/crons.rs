@@ -5,7 +5,7 @@ use dormouse_core::id::{CronId, CronName, RunId, WorkflowName};
 use dormouse_core::run::{Reason, RunEvent, RunSpec, Trigger};
 use dormouse_core::time::Timestamp;
 use dormouse_core::validate::validate_cron;
-use dormouse_core::workflow::{CronSpec, DeclaredCron, Json, Metadata, Workflow};
+use dormouse_core::workflow::{CronSpec, DeclaredCron, Json, Metadata, Overlap, Workflow};
 
 use crate::engine::{Batch, CronChange, Error, Handled, NewRun, find_workflow};
 use crate::store::rows::{CronRow, Timer};
@@ -69,10 +69,11 @@ impl Batch<'_, '_> {
 
     /// Starts a run of a cron now, besides those of its times.
     pub(crate) fn trigger_cron(&mut self, id: CronId) -> Handled<RunId> {
-        let row = self.existing_cron(id)?;
+        let mut row = self.existing_cron(id)?;
         find_workflow(self.catalog(), &row.workflow)?;
         let run = self.shared.clock.run_id();
-        self.start_cron_run(&row, run, self.now)?;
+        self.start_cron_run(&mut row, run, self.now)?;
+        self.tx.put_cron(&row)?;
         Ok(run)
     }
 
@@ -97,11 +98,8 @@ impl Batch<'_, '_> {
     }
 
     fn fire_cron(&mut self, row: &mut CronRow, nominal: Timestamp) -> Result<(), StoreError> {
-        let unfinished = match row.last_run {
-            Some(run) => self.status(run)?.is_some_and(|status| !status.is_final()),
-            None => false,
-        };
-        match overlap(row.spec.overlap, unfinished || !row.held.is_empty()) {
+        let earlier_unfinished = !row.unfinished.is_empty() || !row.held.is_empty();
+        match overlap(row.spec.overlap, earlier_unfinished) {
             OverlapAction::Start => self.start_nominal(row, nominal),
             OverlapAction::Skip => Ok(()),
             OverlapAction::Hold => {
@@ -113,34 +111,56 @@ impl Batch<'_, '_> {
                 Ok(())
             }
             OverlapAction::CancelEarlierThenStart => {
-                if let Some(run) = row.last_run {
+                for run in row.unfinished.drain(..) {
                     self.follow_up(run, RunEvent::Cancel { reason: Reason::Overlap });
                 }
+                row.held.clear();
                 self.start_nominal(row, nominal)
             }
         }
     }
 
     fn start_nominal(&mut self, row: &mut CronRow, nominal: Timestamp) -> Result<(), StoreError> {
-        let run = RunId::of_cron(row.id, nominal);
-        row.last_run_at = Some(nominal);
-        row.last_run = Some(run);
-        // The same nominal time can come again when the expression is changed back and forth.
-        if self.status(run)?.is_none() { self.start_cron_run(row, run, nominal) } else { Ok(()) }
+        self.start_cron_run(row, RunId::of_cron(row.id, nominal), nominal)
     }
 
-    /// Starts the next of the times that a cron held back for this run.
+    /// Forgets a run that has ended, and starts the times that waited for it.
     pub(crate) fn cron_run_finished(&mut self, id: CronId, run: RunId) -> Result<(), StoreError> {
         let Some(mut row) = self.tx.cron(id)? else { return Ok(()) };
-        if row.last_run != Some(run) || row.held.is_empty() {
+        let Some(index) = row.unfinished.iter().position(|unfinished| *unfinished == run) else {
             return Ok(());
-        }
-        let nominal = row.held.remove(0);
-        self.start_nominal(&mut row, nominal)?;
+        };
+        row.unfinished.remove(index);
+        self.start_held(&mut row)?;
         self.tx.put_cron(&row)
     }
 
-    fn start_cron_run(&mut self, row: &CronRow, id: RunId, nominal: Timestamp) -> Result<(), StoreError> {
+    /// Starts what was held back and need not wait any more.
+    fn start_held(&mut self, row: &mut CronRow) -> Result<(), StoreError> {
+        // A run may end as it begins, when its input does not fit a newer schema.
+        while row.unfinished.is_empty() && !row.held.is_empty() {
+            let nominal = row.held.remove(0);
+            self.start_nominal(row, nominal)?;
+        }
+        Ok(())
+    }
+
+    fn start_cron_run(&mut self, row: &mut CronRow, id: RunId, nominal: Timestamp) -> Result<(), StoreError> {
+        row.last_run_at = Some(nominal);
+        row.last_run = Some(id);
+        // The same nominal time can come again when the expression is changed back and forth, or
+        // the clock is set back.
+        if self.status(id)?.is_none() {
+            self.create_cron_run(row, id, nominal)?;
+        }
+        let unfinished = self.status(id)?.is_some_and(|status| !status.is_final());
+        if unfinished && row.spec.overlap != Overlap::Allow && !row.unfinished.contains(&id) {
+            row.unfinished.push(id);
+        }
+        Ok(())
+    }
+
+    fn create_cron_run(&mut self, row: &CronRow, id: RunId, nominal: Timestamp) -> Result<(), StoreError> {
         let Some(entry) = self.catalog().workflow(&row.workflow).cloned() else { return Ok(()) };
         let spec = RunSpec {
             id,
@@ -175,8 +195,9 @@ impl Batch<'_, '_> {
             };
             let same_times = row.next_run_at.is_some()
                 && (&row.spec.expression, &row.spec.timezone) == (&spec.expression, &spec.timezone);
-            row.spec = spec.clone();
+            let overlap_before = std::mem::replace(&mut row.spec, spec.clone()).overlap;
             row.updated_at = self.now;
+            self.adopt_overlap(&mut row, overlap_before)?;
             if !same_times {
                 self.restart_cron(&mut row)?;
             }
@@ -185,11 +206,53 @@ impl Batch<'_, '_> {
         Ok(())
     }
 
-    /// The cron over the API that a declared one of the same name would replace.
-    pub(crate) fn conflicting_cron(&self, workflow: &Workflow) -> Result<Option<CronRow>, StoreError> {
+    /// Refuses a definition that declares a cron of the same name as one made over the API: neither
+    /// may take the other's place unasked.
+    pub(crate) fn refuse_conflicting_crons(&self, workflow: &Workflow) -> Handled<()> {
         let rows = self.tx.crons_of(&workflow.name)?;
-        let declared = |row: &CronRow| workflow.crons.iter().any(|cron| cron.name == row.name);
-        Ok(rows.into_iter().find(|row| !row.declared && declared(row)))
+        let declared = |row: &&CronRow| workflow.crons.iter().any(|cron| cron.name == row.name);
+        let Some(row) = rows.iter().filter(|row| !row.declared).find(declared) else { return Ok(()) };
+        let text = format!(
+            "the module declares a cron `{}` for `{}`, but one of that name was made over the API: delete that one (`dormouse cron delete {}`) or rename the declared one",
+            row.name, row.workflow, row.id
+        );
+        Err(Error::conflict("cron_conflict", text).into())
+    }
+
+    /// Sees to the runs and the times of a cron whose policy has changed: what it needs to know of
+    /// earlier runs is looked up, and what need not wait any more starts.
+    fn adopt_overlap(&mut self, row: &mut CronRow, before: Overlap) -> Result<(), StoreError> {
+        match (before, row.spec.overlap) {
+            (Overlap::Allow, Overlap::Allow) => {}
+            (Overlap::Allow, _) => row.unfinished = self.unfinished_runs_of(row)?,
+            (_, Overlap::Allow) => {
+                row.unfinished.clear();
+                self.start_held(row)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn unfinished_runs_of(&mut self, row: &CronRow) -> Result<Vec<RunId>, StoreError> {
+        let mut unfinished = Vec::new();
+        if row.last_run.is_none() {
+            return Ok(unfinished);
+        }
+        for run in self.live_runs(&row.workflow)? {
+            // Most are runs of other triggers: there is no need to load all of them into the batch.
+            let trigger = match self.tx.run_spec(run)? {
+                Some(spec) => Some(spec.trigger),
+                None => self.run(run)?.map(|(spec, _)| spec.trigger.clone()),
+            };
+            let is_of_cron = matches!(trigger, Some(Trigger::Cron { id, .. }) if id == row.id);
+            if is_of_cron && self.status(run)?.is_some_and(|status| !status.is_final()) {
+                unfinished.push(run);
+            }
+        }
+        unfinished.sort_unstable();
+        unfinished.dedup();
+        Ok(unfinished)
     }
 
     /// Deletes all crons of a workflow.
@@ -213,6 +276,7 @@ impl Batch<'_, '_> {
             next_run_at: None,
             last_run_at: None,
             last_run: None,
+            unfinished: Vec::new(),
             held: Vec::new(),
             created_at: self.now,
             updated_at: self.now,
@@ -237,6 +301,7 @@ impl Batch<'_, '_> {
             return Err(Error::conflict("declared_cron", text).into());
         }
         let before = (row.spec.expression.clone(), row.spec.timezone.clone(), row.enabled);
+        let overlap_before = row.spec.overlap;
         let spec = &mut row.spec;
         replace(&mut spec.expression, expression);
         replace(&mut spec.timezone, timezone);
@@ -252,6 +317,7 @@ impl Batch<'_, '_> {
         if !row.enabled {
             row.held.clear();
         }
+        self.adopt_overlap(&mut row, overlap_before)?;
         let after = (row.spec.expression.clone(), row.spec.timezone.clone(), row.enabled);
         if before != after || row.next_run_at.is_none() {
             self.restart_cron(&mut row)?;

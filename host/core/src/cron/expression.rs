@@ -21,6 +21,9 @@ const SHORTHANDS: [(&str, &str); 7] = [
     ("@annually", "0 0 1 1 *"),
 ];
 
+/// How croner lists the days of `MON-FRI`.
+const WORKDAYS: &str = "Monday, Tuesday, Wednesday, Thursday, and Friday";
+
 /// A parsed expression.
 #[derive(Debug, Clone)]
 pub(super) struct Expression {
@@ -73,7 +76,9 @@ impl Expression {
 
     /// What it says, in words.
     pub(super) fn describe(&self) -> String {
-        self.cron.describe().trim_end_matches('.').to_owned()
+        let words = self.cron.describe();
+        let words = words.trim_end_matches('.').replace(WORKDAYS, "Monday to Friday");
+        words.strip_prefix("At every ").map_or_else(|| words.clone(), |rest| format!("Every {rest}"))
     }
 }
 

@@ -59,10 +59,10 @@ impl Schedule {
         self.next_after(Timestamp::from_millis(from.as_millis().saturating_sub(1)))
     }
 
-    /// What the expression says, in words: `At 02:30`.
+    /// What it says, in words: `At 02:30, on Monday, Europe/Paris`.
     #[must_use]
     pub fn describe(&self) -> String {
-        self.expression.describe()
+        format!("{}, {}", self.expression.describe(), self.zone.name())
     }
 
     fn next_appointment(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {

@@ -249,6 +249,7 @@ pub(super) fn cron() -> CronRow {
         next_run_at: Some(at(100)),
         last_run_at: Some(at(50)),
         last_run: Some(run_id(1)),
+        unfinished: vec![run_id(1)],
         held: vec![at(7)],
         created_at: at(1),
         updated_at: at(2),

@@ -382,9 +382,17 @@ fn an_expression_that_only_names_skipped_times_ends_the_search() {
 
 #[test]
 fn expressions_are_described_in_words() {
-    let words = |expression| Schedule::parse(expression, "UTC").unwrap().describe();
-    assert_eq!(words("30 2 * * *"), "At 02:30");
-    assert_eq!(words("*/15 * * * *"), "At every 15 minutes");
+    for (expression, zone, words) in [
+        ("30 2 * * *", "UTC", "At 02:30, UTC"),
+        ("30 2 * * MON", "Europe/Paris", "At 02:30, on Monday, Europe/Paris"),
+        ("0 9 * * MON-FRI", "Asia/Tokyo", "At 09:00, on Monday to Friday, Asia/Tokyo"),
+        ("*/15 * * * *", "UTC", "Every 15 minutes, UTC"),
+        ("* * * * * *", "UTC", "Every second, UTC"),
+        ("@hourly", "UTC", "At minute 0 past every hour, UTC"),
+        ("0 0 L * *", "UTC", "At 00:00, on the last day of the month, UTC"),
+    ] {
+        assert_eq!(Schedule::parse(expression, zone).unwrap().describe(), words, "{expression}");
+    }
 }
 
 /// A field as text, and the values that it stands for.
