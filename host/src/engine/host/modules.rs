@@ -1,0 +1,78 @@
+//! Modules and workflows.
+
+use std::sync::Arc;
+
+use dormouse_core::id::{ModuleDigest, Version, WorkflowName};
+use dormouse_core::workflow::Workflow;
+
+use super::{Host, Result, paged};
+use crate::engine::command::Command;
+use crate::engine::deploy::versions_of;
+use crate::engine::requests::{Deployed, Page, Paged, WorkflowView};
+use crate::engine::{Error, find_workflow};
+use crate::store::rows::ModuleRow;
+use crate::store::{Read, Reader, StoreError};
+
+impl Host {
+    /// Takes in a module.
+    pub(crate) async fn deploy(&self, bytes: Vec<u8>) -> Result<Deployed> {
+        let inspection = self.shared.runtime.inspect(bytes.clone()).await?;
+        self.command(|reply| Command::Deploy { inspection: Box::new(inspection), bytes, reply }).await
+    }
+
+    pub(crate) fn module(&self, digest: ModuleDigest) -> Result<Deployed> {
+        let found =
+            self.read(|store| store.module(digest)?.map(|module| deployed(store, module)).transpose())?;
+        found.ok_or_else(|| Error::not_found("unknown_module", format!("there is no module {digest}")))
+    }
+
+    pub(crate) fn modules(&self, page: Page<ModuleDigest>) -> Result<Paged<Deployed, ModuleDigest>> {
+        self.read(|store| {
+            let modules = store.modules()?;
+            let start = page.after.and_then(|after| modules.iter().position(|module| module.digest == after));
+            let rows = modules.into_iter().skip(start.map_or(0, |start| start + 1));
+            let rows = rows.take(page.limit + 1).map(|module| deployed(store, module));
+            Ok(paged(rows.collect::<std::result::Result<_, _>>()?, page.limit, |row| row.module.digest))
+        })
+    }
+
+    pub(crate) async fn delete_module(&self, digest: ModuleDigest) -> Result<()> {
+        self.command(|reply| Command::DeleteModule { digest, reply }).await
+    }
+
+    pub(crate) fn workflows(&self, page: Page<WorkflowName>) -> Result<Paged<WorkflowView, WorkflowName>> {
+        let catalog = self.shared.catalog();
+        let names = catalog.workflows().map(|entry| &entry.target.workflow);
+        let names = names.filter(|name| page.after.as_ref().is_none_or(|after| *name > after));
+        let rows = names.take(page.limit + 1).map(|name| self.workflow(name)).collect::<Result<_>>()?;
+        Ok(paged(rows, page.limit, |view| view.row.name.clone()))
+    }
+
+    pub(crate) fn workflow(&self, name: &WorkflowName) -> Result<WorkflowView> {
+        find_workflow(&self.shared.catalog(), name)?;
+        let view = self.read(|store| {
+            let Some(row) = store.workflow(name)? else { return Ok(None) };
+            Ok(Some(WorkflowView { row, versions: store.versions(name)?, counts: store.run_counts(name)? }))
+        })?;
+        view.ok_or_else(|| Error::not_found("unknown_workflow", format!("no workflow is named `{name}`")))
+    }
+
+    pub(crate) async fn set_paused(&self, workflow: WorkflowName, paused: bool) -> Result<WorkflowView> {
+        let name = workflow.clone();
+        self.command(|reply| Command::SetPaused { workflow, paused, reply }).await?;
+        self.workflow(&name)
+    }
+
+    pub(crate) async fn delete_workflow(&self, workflow: WorkflowName) -> Result<()> {
+        self.command(|reply| Command::DeleteWorkflow { workflow, reply }).await
+    }
+
+    /// What a version of a workflow says, be it current or not.
+    pub(crate) fn definition(&self, name: &WorkflowName, version: Version) -> Option<Arc<Workflow>> {
+        self.shared.catalog().definition(name, version).cloned()
+    }
+}
+
+fn deployed(store: &Reader, module: ModuleRow) -> std::result::Result<Deployed, StoreError> {
+    Ok(Deployed { versions: versions_of(store, &module)?, module, created: false })
+}

@@ -1,0 +1,177 @@
+//! Runs: what is called, looked at, followed and ended.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use dormouse_core::id::{RunId, WorkflowName};
+use dormouse_core::run::Trigger;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Host, Result, paged};
+use crate::engine::command::Command;
+use crate::engine::requests::{Page, Paged, RunFilter, StartRun, Started, TriggerFilter, TriggerKind};
+use crate::engine::{Error, find_workflow};
+use crate::store::Read;
+use crate::store::rows::{JournalEntry, RunRow};
+
+/// Entries of a journal that are read at a time while it is followed.
+const FOLLOW_CHUNK: usize = 256;
+
+impl Host {
+    pub(crate) async fn start_run(&self, workflow: WorkflowName, request: StartRun) -> Result<Started> {
+        let target = {
+            let catalog = self.shared.catalog();
+            let entry = find_workflow(&catalog, &workflow)?;
+            entry
+                .check_input(&request.input)
+                .map_err(|problem| Error::invalid("invalid_input", "input", problem))?;
+            let target = entry.target.clone();
+            catalog
+                .concurrency_keys(&workflow, target.version, &request.input, &request.metadata)
+                .map_err(|problem| Error::invalid("invalid_input", "input", problem))?;
+            target
+        };
+        self.command(|reply| Command::StartRun { target, request, reply }).await
+    }
+
+    pub(crate) fn run(&self, id: RunId) -> Result<RunRow> {
+        let found = self.read(|store| store.run(id))?;
+        found.ok_or_else(|| Error::not_found("unknown_run", format!("there is no run {id}")))
+    }
+
+    /// The run once it has ended, or as it is when `timeout` is over.
+    pub(crate) async fn wait_for_run(&self, id: RunId, timeout: Duration) -> Result<RunRow> {
+        let watch = self.shared.watchers.watch(id);
+        let ended = async {
+            loop {
+                let news = watch.news();
+                let row = self.run(id)?;
+                if row.run.status.is_final() {
+                    return Ok(row);
+                }
+                news.await;
+            }
+        };
+        match tokio::time::timeout(timeout, ended).await {
+            Ok(row) => row,
+            Err(_) => self.run(id),
+        }
+    }
+
+    pub(crate) fn runs(&self, filter: &RunFilter, page: Page<RunId>) -> Result<Paged<RunRow, RunId>> {
+        self.read(|store| {
+            let mut rows = Vec::new();
+            let mut failed = None;
+            let visit = |id: RunId| match store.run(id) {
+                Ok(row) => {
+                    rows.extend(row.filter(|row| matches(filter, row)));
+                    if rows.len() > page.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            };
+            match filter.parent {
+                Some(parent) => {
+                    let mut children = Vec::new();
+                    store.visit_children(parent, None, |child| {
+                        children.push(child);
+                        ControlFlow::Continue(())
+                    })?;
+                    let newest_first = children.into_iter().rev();
+                    let behind = newest_first.filter(|child| page.after.is_none_or(|after| *child < after));
+                    let _ = behind.map(visit).find(ControlFlow::is_break);
+                }
+                None => store.visit_run_ids(filter.workflow.as_ref(), filter.status, page.after, visit)?,
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            Ok(paged(rows, page.limit, |row: &RunRow| row.spec.id))
+        })
+    }
+
+    /// Ends the run and its children that are not detached.
+    pub(crate) async fn cancel_run(&self, id: RunId) -> Result<RunRow> {
+        self.command(|reply| Command::CancelRun { id, reply }).await?;
+        self.run(id)
+    }
+
+    /// Entries of the journal with a sequence number greater than `since`, oldest first.
+    pub(crate) fn journal(
+        &self,
+        id: RunId,
+        since: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(u64, JournalEntry)>> {
+        self.read(|store| store.journal(id, since.map_or(0, |since| since + 1), limit))
+    }
+
+    /// The journal behind `since`, then what comes, until the run has ended.
+    pub(crate) fn follow(
+        &self,
+        id: RunId,
+        since: Option<u64>,
+    ) -> Result<impl Stream<Item = (u64, JournalEntry)> + Send + use<>> {
+        self.run(id)?;
+        let host = self.clone();
+        let (sender, receiver) = mpsc::channel(FOLLOW_CHUNK);
+        tokio::spawn(async move { host.send_journal(id, since, sender).await });
+        Ok(ReceiverStream::new(receiver))
+    }
+
+    async fn send_journal(
+        &self,
+        id: RunId,
+        mut since: Option<u64>,
+        sender: mpsc::Sender<(u64, JournalEntry)>,
+    ) -> Result<()> {
+        let watch = self.shared.watchers.watch(id);
+        loop {
+            let news = watch.news();
+            // The status first: what the journal has after it is all there will be.
+            let ended = self.run(id)?.run.status.is_final();
+            let entries = self.journal(id, since, FOLLOW_CHUNK)?;
+            let all = entries.len() < FOLLOW_CHUNK;
+            for entry in entries {
+                since = Some(entry.0);
+                if sender.send(entry).await.is_err() {
+                    return Ok(());
+                }
+            }
+            match (all, ended) {
+                (true, true) => return Ok(()),
+                (true, false) => tokio::select! {
+                    () = news => {}
+                    () = sender.closed() => return Ok(()),
+                },
+                (false, _) => {}
+            }
+        }
+    }
+}
+
+fn matches(filter: &RunFilter, row: &RunRow) -> bool {
+    let RunRow { spec, run } = row;
+    let (kind, id) = match spec.trigger {
+        Trigger::Call => (TriggerKind::Call, None),
+        Trigger::Cron { id, .. } => (TriggerKind::Cron, Some(id.to_bytes())),
+        Trigger::Scheduled { id, .. } => (TriggerKind::Scheduled, Some(id.to_bytes())),
+        Trigger::Event(id) => (TriggerKind::Event, Some(id.to_bytes())),
+        Trigger::Parent(id) => (TriggerKind::Parent, Some(id.to_bytes())),
+        Trigger::Replay(id) => (TriggerKind::Replay, Some(id.to_bytes())),
+    };
+    let trigger = filter.trigger.as_ref().is_none_or(|trigger| match trigger {
+        TriggerFilter::Kind(wanted) => kind == *wanted,
+        TriggerFilter::Id(wanted) => id == Some(*wanted),
+    });
+    trigger
+        && filter.status.is_none_or(|status| run.status == status)
+        && filter.workflow.as_ref().is_none_or(|workflow| spec.workflow == *workflow)
+        && filter.since.is_none_or(|since| spec.created_at >= since)
+        && filter.until.is_none_or(|until| spec.created_at < until)
+        && spec.metadata.contains_all(&filter.metadata)
+}

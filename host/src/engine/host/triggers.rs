@@ -1,0 +1,148 @@
+//! Crons, scheduled runs and events.
+
+use std::ops::ControlFlow;
+
+use dormouse_core::event::KeyPattern;
+use dormouse_core::id::{CronId, CronName, EventId, RunId, ScheduledId, WorkflowName};
+
+use super::{Host, Result, paged};
+use crate::engine::Error;
+use crate::engine::command::Command;
+use crate::engine::requests::{
+    CronChange, CronFilter, EventCursor, EventFilter, Page, Paged, PushEvent, ScheduleRun, ScheduledChange,
+    ScheduledCursor, ScheduledFilter,
+};
+use crate::store::Read;
+use crate::store::rows::{CronRow, EventRow, ScheduledRow};
+
+/// Crons.
+impl Host {
+    /// Makes the cron or changes it in place; says whether it is new.
+    pub(crate) async fn put_cron(
+        &self,
+        workflow: WorkflowName,
+        name: CronName,
+        change: CronChange,
+    ) -> Result<(CronRow, bool)> {
+        self.command(|reply| Command::PutCron { workflow, name, change, reply }).await
+    }
+
+    pub(crate) fn crons(&self, filter: &CronFilter, page: Page<CronId>) -> Result<Paged<CronRow, CronId>> {
+        self.read(|store| {
+            let mut rows = Vec::new();
+            store.visit_crons(page.after, |row: CronRow| {
+                let wanted = filter.workflow.as_ref().is_none_or(|workflow| row.workflow == *workflow)
+                    && filter.name.as_ref().is_none_or(|name| row.name.as_str() == name)
+                    && filter.enabled.is_none_or(|enabled| row.enabled == enabled)
+                    && row.spec.metadata.contains_all(&filter.metadata);
+                rows.extend(wanted.then_some(row));
+                if rows.len() > page.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            Ok(paged(rows, page.limit, |row: &CronRow| row.id))
+        })
+    }
+
+    pub(crate) fn cron(&self, id: CronId) -> Result<CronRow> {
+        let found = self.read(|store| store.cron(id))?;
+        found.ok_or_else(|| Error::not_found("unknown_cron", format!("there is no cron {id}")))
+    }
+
+    pub(crate) async fn change_cron(&self, id: CronId, change: CronChange) -> Result<CronRow> {
+        self.command(|reply| Command::ChangeCron { id, change, reply }).await
+    }
+
+    pub(crate) async fn delete_cron(&self, id: CronId) -> Result<()> {
+        self.command(|reply| Command::DeleteCron { id, reply }).await
+    }
+
+    pub(crate) async fn trigger_cron(&self, id: CronId) -> Result<RunId> {
+        self.command(|reply| Command::TriggerCron { id, reply }).await
+    }
+}
+
+/// Scheduled runs.
+impl Host {
+    pub(crate) async fn schedule_run(
+        &self,
+        workflow: WorkflowName,
+        request: ScheduleRun,
+    ) -> Result<ScheduledRow> {
+        self.command(|reply| Command::ScheduleRun { workflow, request, reply }).await
+    }
+
+    pub(crate) fn scheduled(&self, id: ScheduledId) -> Result<ScheduledRow> {
+        let found = self.read(|store| store.scheduled(id))?;
+        found.ok_or_else(|| {
+            Error::not_found("unknown_scheduled_run", format!("there is no scheduled run {id}"))
+        })
+    }
+
+    pub(crate) fn scheduled_runs(
+        &self,
+        filter: &ScheduledFilter,
+        page: Page<ScheduledCursor>,
+    ) -> Result<Paged<ScheduledRow, ScheduledCursor>> {
+        self.read(|store| {
+            let mut rows = Vec::new();
+            store.visit_scheduled(filter.status, page.after, |row: ScheduledRow| {
+                let wanted = filter.workflow.as_ref().is_none_or(|workflow| row.workflow == *workflow)
+                    && row.metadata.contains_all(&filter.metadata);
+                rows.extend(wanted.then_some(row));
+                if rows.len() > page.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            Ok(paged(rows, page.limit, |row: &ScheduledRow| (row.trigger_at, row.id)))
+        })
+    }
+
+    pub(crate) async fn change_scheduled(
+        &self,
+        id: ScheduledId,
+        change: ScheduledChange,
+    ) -> Result<ScheduledRow> {
+        self.command(|reply| Command::ChangeScheduled { id, change, reply }).await
+    }
+
+    pub(crate) async fn cancel_scheduled(&self, id: ScheduledId) -> Result<()> {
+        self.command(|reply| Command::CancelScheduled { id, reply }).await
+    }
+
+    pub(crate) async fn trigger_scheduled(&self, id: ScheduledId) -> Result<RunId> {
+        self.command(|reply| Command::TriggerScheduled { id, reply }).await
+    }
+}
+
+/// Events.
+impl Host {
+    pub(crate) async fn push_event(&self, request: PushEvent) -> Result<EventRow> {
+        self.command(|reply| Command::PushEvent { request, reply }).await
+    }
+
+    pub(crate) fn event(&self, id: EventId) -> Result<EventRow> {
+        let found = self.read(|store| store.event(id))?;
+        found.ok_or_else(|| Error::not_found("unknown_event", format!("there is no event {id}")))
+    }
+
+    pub(crate) fn events(
+        &self,
+        filter: &EventFilter,
+        page: Page<EventCursor>,
+    ) -> Result<Paged<EventRow, EventCursor>> {
+        let pattern = filter.key.as_deref().map(KeyPattern::parse).transpose();
+        let pattern =
+            pattern.map_err(|error| Error::invalid("invalid_key_pattern", "key", error.to_string()))?;
+        self.read(|store| {
+            let mut rows = Vec::new();
+            store.visit_events(page.after, |row: EventRow| {
+                if filter.since.is_some_and(|since| row.pushed_at < since) {
+                    return ControlFlow::Break(());
+                }
+                let wanted = pattern.as_ref().is_none_or(|pattern| pattern.matches(&row.key))
+                    && filter.until.is_none_or(|until| row.pushed_at < until)
+                    && row.metadata.contains_all(&filter.metadata);
+                rows.extend(wanted.then_some(row));
+                if rows.len() > page.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            Ok(paged(rows, page.limit, |row: &EventRow| row.id))
+        })
+    }
+}
