@@ -119,3 +119,5 @@ pub enum CronError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transitions;
