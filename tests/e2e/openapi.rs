@@ -206,6 +206,21 @@ fn every_route_answers_as_the_document_says() {
         assert_eq!(contract.call("get", path, &[scheduled], &none).status, 200);
     }
 
+    let bulk = [
+        ("/api/v1/workflows/{name}/runs/bulk", json!({ "runs": [{ "input": 1 }, { "priority": 3 }] }), 202),
+        ("/api/v1/runs/cancel", json!({ "ids": [started[1], started[0]] }), 200),
+        ("/api/v1/runs/replay", json!({ "filter": { "status": "failed", "trigger": "call" } }), 200),
+        ("/api/v1/scheduled/bulk-update", json!({ "updates": [{ "id": scheduled[2], "priority": 3 }] }), 200),
+        ("/api/v1/scheduled/bulk-delete", json!({ "ids": [scheduled[2], scheduled[2]] }), 200),
+        ("/api/v1/events/bulk", json!({ "events": [{ "key": "triggered:plain" }, { "key": "*" }] }), 201),
+    ];
+    for (path, body, expected) in &bulk {
+        let names: &[&str] = if path.contains("{name}") { &["echo"] } else { &[] };
+        assert_eq!(contract.call("post", path, names, body).status, *expected, "{path}");
+    }
+    let path = "/api/v1/runs/{id}/replay";
+    assert_eq!(contract.call("post", path, &[&started[0]], &json!({ "input": 2 })).status, 202);
+
     let event =
         json!({ "key": "triggered:plain", "payload": {}, "metadata": { "a": "b" }, "idempotencyKey": "e" });
     let pushed = contract.call("post", "/api/v1/events", &[], &event);

@@ -104,11 +104,16 @@ impl From<Error> for ApiError {
     }
 }
 
+impl From<ApiError> for Errors {
+    fn from(error: ApiError) -> Self {
+        let ApiError { code, field, description, .. } = error;
+        Self { errors: vec![Problem { code, field, description }] }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, code, field, description } = self;
-        let body = Errors { errors: vec![Problem { code, field, description }] };
-        (status, axum::Json(body)).into_response()
+        (self.status, axum::Json(Errors::from(self))).into_response()
     }
 }
 

@@ -109,6 +109,18 @@ pub(super) struct PushEventBody {
     idempotency_key: Option<String>,
 }
 
+impl PushEventBody {
+    pub(super) fn into_request(self) -> Result<PushEvent> {
+        Ok(PushEvent {
+            key: self.key,
+            payload: bounded(self.payload, "payload")?.unwrap_or_else(JsonText::null),
+            metadata: self.metadata.0,
+            priority: self.priority.map(|priority| priority.0),
+            idempotency_key: checked_key(self.idempotency_key)?,
+        })
+    }
+}
+
 /// Push an event
 ///
 /// Starts a run for each subscription that it matches and settles the waits for it, all at once.
@@ -117,14 +129,7 @@ pub(super) async fn push_event(
     State(host): State<Host>,
     Json(body): Json<PushEventBody>,
 ) -> Result<(StatusCode, Answer<PushedEvent>)> {
-    let request = PushEvent {
-        key: body.key,
-        payload: bounded(body.payload, "payload")?.unwrap_or_else(JsonText::null),
-        metadata: body.metadata.0,
-        priority: body.priority.map(|priority| priority.0),
-        idempotency_key: checked_key(body.idempotency_key)?,
-    };
-    Ok((StatusCode::CREATED, Answer(host.push_event(request).await?.into())))
+    Ok((StatusCode::CREATED, Answer(host.push_event(body.into_request()?).await?.into())))
 }
 
 /// Which events to list.

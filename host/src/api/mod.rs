@@ -4,6 +4,7 @@
 //! beside it, one file per resource; what several resources share is in `values.rs` and
 //! `page.rs`.
 
+mod bulk;
 mod cron;
 mod crons;
 mod definition;

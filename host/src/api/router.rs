@@ -9,7 +9,8 @@ use utoipa::OpenApi;
 use super::openapi::{NullIsJson, WithDescriptions, WithErrors};
 use super::state::Api;
 use super::{
-    crons, error, events, extract, health, journal, modules, openapi, page, runs, scheduled, trace, workflows,
+    bulk, crons, error, events, extract, health, journal, modules, openapi, page, runs, scheduled, trace,
+    workflows,
 };
 
 /// Makes the router and the document of one list of routes.
@@ -46,9 +47,13 @@ routes! {
     delete "/api/v1/workflows/{name}" => workflows::delete_workflow,
 
     post   "/api/v1/workflows/{name}/runs" => runs::start_run,
+    post   "/api/v1/workflows/{name}/runs/bulk" => bulk::start_runs,
     get    "/api/v1/runs" => runs::list_runs,
+    post   "/api/v1/runs/cancel" => bulk::cancel_runs,
+    post   "/api/v1/runs/replay" => bulk::replay_runs,
     get    "/api/v1/runs/{id}" => runs::show_run,
     post   "/api/v1/runs/{id}/cancel" => runs::cancel_run,
+    post   "/api/v1/runs/{id}/replay" => runs::replay_run,
     get    "/api/v1/runs/{id}/history" => journal::list_history,
     get    "/api/v1/runs/{id}/logs" => journal::list_logs,
     get    "/api/v1/runs/{id}/stream" => journal::follow_run,
@@ -63,12 +68,15 @@ routes! {
 
     post   "/api/v1/workflows/{name}/scheduled" => scheduled::schedule_run,
     get    "/api/v1/scheduled" => scheduled::list_scheduled,
+    post   "/api/v1/scheduled/bulk-delete" => bulk::cancel_scheduled,
+    post   "/api/v1/scheduled/bulk-update" => bulk::change_scheduled,
     get    "/api/v1/scheduled/{id}" => scheduled::show_scheduled,
     patch  "/api/v1/scheduled/{id}" => scheduled::patch_scheduled,
     delete "/api/v1/scheduled/{id}" => scheduled::delete_scheduled,
     post   "/api/v1/scheduled/{id}/trigger" => scheduled::trigger_scheduled,
 
     post   "/api/v1/events" => events::push_event,
+    post   "/api/v1/events/bulk" => bulk::push_events,
     get    "/api/v1/events" => events::list_events,
     get    "/api/v1/events/{id}" => events::show_event,
 

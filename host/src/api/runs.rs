@@ -19,7 +19,7 @@ use super::page::{PairText, Rows, page, pairs};
 use super::run::{Run, TriggerWord};
 use super::state::Stopping;
 use super::text::{Described, RunIdText, Text, WorkflowNameText};
-use super::values::{JsonValue, Metadata, Priority, StatusWord, Time, bounded};
+use super::values::{JsonValue, Metadata, Priority, StatusWord, Time, bounded, present};
 use crate::engine::{Host, RunFilter, StartRun, TriggerFilter};
 use crate::store::rows::RunRow;
 
@@ -48,7 +48,7 @@ pub(super) struct StartRunBody {
 }
 
 impl StartRunBody {
-    fn into_request(self) -> Result<StartRun> {
+    pub(super) fn into_request(self) -> Result<StartRun> {
         let ttl_ms = match (&self.idempotency_key, self.idempotency_ttl_ms) {
             (None, Some(_)) => {
                 let description =
@@ -234,4 +234,31 @@ pub(super) async fn show_run(
 pub(super) async fn cancel_run(State(host): State<Host>, Path(id): Path<RunIdText>) -> Result<Answer<Run>> {
     let row = host.cancel_run(id.0).await?;
     Ok(Answer(Run::of(&host, row)))
+}
+
+/// What to replay a run with.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ReplayRunBody {
+    /// By default that of the run.
+    #[serde(default, deserialize_with = "present")]
+    input: Option<JsonValue>,
+}
+
+/// Run a run again
+///
+/// A run that has ended is started anew, with its metadata and its priority, in the current version
+/// of its workflow. The answer is the new run.
+#[utoipa::path(
+    post, path = "/api/v1/runs/{id}/replay", tag = "runs",
+    params(("id" = RunIdText, Path)),
+    responses((status = 202, body = Run))
+)]
+pub(super) async fn replay_run(
+    State(host): State<Host>,
+    Path(id): Path<RunIdText>,
+    Json(body): Json<ReplayRunBody>,
+) -> Result<(StatusCode, Answer<Run>)> {
+    let row = host.replay_run(id.0, bounded(body.input, "input")?).await?;
+    Ok((StatusCode::ACCEPTED, Answer(Run::of(&host, row))))
 }

@@ -112,11 +112,22 @@ pub(super) struct ScheduleRunBody {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PatchScheduled {
-    trigger_at: Option<Time>,
+    pub(super) trigger_at: Option<Time>,
     #[serde(default, deserialize_with = "present")]
-    input: Option<JsonValue>,
-    metadata: Option<Metadata>,
-    priority: Option<Priority>,
+    pub(super) input: Option<JsonValue>,
+    pub(super) metadata: Option<Metadata>,
+    pub(super) priority: Option<Priority>,
+}
+
+impl PatchScheduled {
+    pub(super) fn into_change(self) -> Result<ScheduledChange> {
+        Ok(ScheduledChange {
+            trigger_at: self.trigger_at.map(|time| time.0),
+            input: bounded(self.input, "input")?,
+            metadata: self.metadata.map(|metadata| metadata.0),
+            priority: self.priority.map(|priority| priority.0),
+        })
+    }
 }
 
 /// Schedule a run
@@ -202,13 +213,7 @@ pub(super) async fn patch_scheduled(
     Path(id): Path<ScheduledIdText>,
     Json(body): Json<PatchScheduled>,
 ) -> Result<Answer<Scheduled>> {
-    let change = ScheduledChange {
-        trigger_at: body.trigger_at.map(|time| time.0),
-        input: bounded(body.input, "input")?,
-        metadata: body.metadata.map(|metadata| metadata.0),
-        priority: body.priority.map(|priority| priority.0),
-    };
-    Ok(Answer(host.change_scheduled(id.0, change).await?.into()))
+    Ok(Answer(host.change_scheduled(id.0, body.into_change()?).await?.into()))
 }
 
 /// Cancel a scheduled run

@@ -115,6 +115,15 @@ impl Catalog {
         self.definitions.get(&(name.clone(), version))
     }
 
+    /// Whether a workflow takes a call with this input and these metadata; otherwise what to mend.
+    pub(crate) fn check_call(&self, entry: &Entry, input: &Json, metadata: &Metadata) -> Result<(), Error> {
+        let Target { workflow, version, .. } = &entry.target;
+        let checked = entry.check_input(input);
+        checked
+            .and_then(|()| self.concurrency_keys(workflow, *version, input, metadata).map(drop))
+            .map_err(|problem| Error::invalid("invalid_input", "input", problem))
+    }
+
     /// The key of a run under each concurrency limit of its version, in the order of the definition.
     /// Otherwise what is wrong with the input or the metadata.
     pub(crate) fn concurrency_keys(

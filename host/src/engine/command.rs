@@ -3,10 +3,11 @@
 use dormouse_core::id::{CronId, CronName, ModuleDigest, RunId, ScheduledId, TaskIndex, WorkflowName};
 use dormouse_core::run::Lease;
 use dormouse_core::time::Timestamp;
+use dormouse_core::workflow::Json;
 use tokio::sync::oneshot;
 
-use super::Error;
 use super::requests::{CronChange, Deployed, PushEvent, ScheduleRun, ScheduledChange, StartRun, Started};
+use super::{Each, Error};
 use crate::runtime::{GuestLine, Inspection, StepEnd, Target};
 use crate::store::rows::{CronRow, EventRow, ScheduledRow};
 
@@ -38,9 +39,19 @@ pub(super) enum Command {
         request: StartRun,
         reply: Reply<Started>,
     },
-    CancelRun {
-        id: RunId,
-        reply: Reply<()>,
+    StartRuns {
+        target: Target,
+        requests: Vec<StartRun>,
+        reply: Reply<Each<Started>>,
+    },
+    CancelRuns {
+        ids: Vec<RunId>,
+        reply: Reply<Each<()>>,
+    },
+    /// Runs to run again, each with another input if there is one.
+    ReplayRuns {
+        requests: Vec<(RunId, Option<Json>)>,
+        reply: Reply<Each<RunId>>,
     },
     PutCron {
         workflow: WorkflowName,
@@ -67,21 +78,20 @@ pub(super) enum Command {
         reply: Reply<ScheduledRow>,
     },
     ChangeScheduled {
-        id: ScheduledId,
-        change: ScheduledChange,
-        reply: Reply<ScheduledRow>,
+        changes: Vec<(ScheduledId, ScheduledChange)>,
+        reply: Reply<Each<ScheduledRow>>,
     },
     CancelScheduled {
-        id: ScheduledId,
-        reply: Reply<()>,
+        ids: Vec<ScheduledId>,
+        reply: Reply<Each<()>>,
     },
     TriggerScheduled {
         id: ScheduledId,
         reply: Reply<RunId>,
     },
-    PushEvent {
-        request: PushEvent,
-        reply: Reply<EventRow>,
+    PushEvents {
+        requests: Vec<PushEvent>,
+        reply: Reply<Each<EventRow>>,
     },
     /// A step ended.
     StepEnded {

@@ -2,6 +2,7 @@
 //! transaction, and only then answers and acts.
 
 mod batch;
+mod bulk;
 mod catalog;
 mod command;
 mod concurrency;
@@ -19,6 +20,7 @@ mod watch;
 mod writer;
 
 pub(crate) use batch::{Batch, NewRun};
+pub(crate) use bulk::{Each, each_checked};
 pub(crate) use catalog::{Entry as WorkflowEntry, find as find_workflow};
 pub(crate) use error::{Error, ErrorKind};
 pub(crate) use host::{Host, StartError};

@@ -63,7 +63,7 @@ pub(crate) struct Started {
 }
 
 /// Which runs to list, newest first.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RunFilter {
     pub(crate) workflow: Option<WorkflowName>,
     pub(crate) status: Option<Status>,
@@ -137,7 +137,7 @@ pub(crate) struct ScheduledChange {
 }
 
 /// Which scheduled runs to list, earliest first.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ScheduledFilter {
     pub(crate) workflow: Option<WorkflowName>,
     pub(crate) status: Option<ScheduledStatus>,

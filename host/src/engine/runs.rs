@@ -2,6 +2,7 @@
 
 use dormouse_core::id::RunId;
 use dormouse_core::run::{Reason, RunEvent, RunSpec, Trigger};
+use dormouse_core::workflow::Json;
 
 use super::batch::{Batch, NewRun, StepPayload};
 use super::writer::Handled;
@@ -44,15 +45,50 @@ impl Batch<'_, '_> {
         Ok(Started { id, existing: false })
     }
 
+    /// Runs a run that has ended once more from the start, as its workflow is now.
+    pub(super) fn replay_run(&mut self, id: RunId, input: Option<Json>) -> Handled<RunId> {
+        let Some((spec, run)) = self.run(id)? else { return Err(unknown_run(id).into()) };
+        if !run.status.is_final() {
+            let text = format!("run {id} is {}; cancel it or let it end first", run.status.word());
+            return Err(Error::conflict("run_not_ended", text).into());
+        }
+        let Some(entry) = self.catalog().workflow(&spec.workflow).cloned() else {
+            let text = format!("`{}` was deleted; deploy it again to replay its runs", spec.workflow);
+            return Err(Error::conflict("workflow_deleted", text).into());
+        };
+        let input = input.unwrap_or_else(|| spec.input.clone());
+        self.catalog().check_call(&entry, &input, &spec.metadata)?;
+        let new = RunSpec {
+            id: self.shared.clock.run_id(),
+            workflow: entry.target.workflow.clone(),
+            version: entry.target.version,
+            module: entry.target.module,
+            input,
+            metadata: spec.metadata.clone(),
+            priority: spec.priority,
+            trigger: Trigger::Replay(id),
+            parent: None,
+            detached: false,
+            created_at: self.now,
+        };
+        let replay = new.id;
+        self.create_run(NewRun { spec: new, rejected: None })?;
+        Ok(replay)
+    }
+
     /// Ends a run that has not ended.
     pub(super) fn cancel_run(&mut self, id: RunId) -> Handled<()> {
         let status = self.status(id)?;
-        let status =
-            status.ok_or_else(|| Error::not_found("unknown_run", format!("there is no run {id}")))?;
+        let status = status.ok_or_else(|| unknown_run(id))?;
         if status.is_final() {
             let text = format!("run {id} has ended: it is {}", status.word());
             return Err(Error::conflict("run_ended", text).into());
         }
         Ok(self.apply(id, RunEvent::Cancel { reason: Reason::Requested }, StepPayload::default())?)
     }
+}
+
+/// There is no such run.
+pub(super) fn unknown_run(id: RunId) -> Error {
+    Error::not_found("unknown_run", format!("there is no run {id}"))
 }

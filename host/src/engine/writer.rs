@@ -214,8 +214,16 @@ impl Batch<'_, '_> {
                 let outcome = self.start_run(target, request);
                 self.answer(reply, outcome)
             }
-            Command::CancelRun { id, reply } => {
-                let outcome = self.cancel_run(id);
+            Command::StartRuns { target, requests, reply } => {
+                let outcome = self.each(requests, |batch, request| batch.start_run(target.clone(), request));
+                self.answer(reply, outcome)
+            }
+            Command::CancelRuns { ids, reply } => {
+                let outcome = self.each(ids, Self::cancel_run);
+                self.answer(reply, outcome)
+            }
+            Command::ReplayRuns { requests, reply } => {
+                let outcome = self.each(requests, |batch, (id, input)| batch.replay_run(id, input));
                 self.answer(reply, outcome)
             }
             Command::PutCron { workflow, name, change, reply } => {
@@ -238,20 +246,20 @@ impl Batch<'_, '_> {
                 let outcome = self.schedule_run(workflow, request);
                 self.answer(reply, outcome)
             }
-            Command::ChangeScheduled { id, change, reply } => {
-                let outcome = self.change_scheduled(id, change);
+            Command::ChangeScheduled { changes, reply } => {
+                let outcome = self.each(changes, |batch, (id, change)| batch.change_scheduled(id, change));
                 self.answer(reply, outcome)
             }
-            Command::CancelScheduled { id, reply } => {
-                let outcome = self.cancel_scheduled(id);
+            Command::CancelScheduled { ids, reply } => {
+                let outcome = self.each(ids, Self::cancel_scheduled);
                 self.answer(reply, outcome)
             }
             Command::TriggerScheduled { id, reply } => {
                 let outcome = self.trigger_scheduled(id);
                 self.answer(reply, outcome)
             }
-            Command::PushEvent { request, reply } => {
-                let outcome = self.push_event(request);
+            Command::PushEvents { requests, reply } => {
+                let outcome = self.each(requests, Self::push_event);
                 self.answer(reply, outcome)
             }
             Command::StepEnded { run, task, lease, end } => self.step_ended((run, task), lease, *end),

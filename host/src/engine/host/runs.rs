@@ -5,40 +5,60 @@ use std::time::Duration;
 
 use dormouse_core::id::{RunId, WorkflowName};
 use dormouse_core::run::Trigger;
+use dormouse_core::workflow::Json;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Host, Result, paged};
+use crate::engine::bulk::only;
 use crate::engine::command::Command;
 use crate::engine::requests::{Page, Paged, RunFilter, StartRun, Started, TriggerFilter, TriggerKind};
-use crate::engine::{Error, find_workflow};
+use crate::engine::runs::unknown_run;
+use crate::engine::{Each, Error, each_checked, find_workflow};
 use crate::store::Read;
 use crate::store::rows::{JournalEntry, RunRow};
 
 /// Entries of a journal that are read at a time while it is followed.
 const FOLLOW_CHUNK: usize = 256;
 
+/// Runs that are read at a time while all that match are gathered.
+const PAGE: usize = 500;
+
 impl Host {
     pub(crate) async fn start_run(&self, workflow: WorkflowName, request: StartRun) -> Result<Started> {
         let target = {
             let catalog = self.shared.catalog();
             let entry = find_workflow(&catalog, &workflow)?;
-            entry
-                .check_input(&request.input)
-                .map_err(|problem| Error::invalid("invalid_input", "input", problem))?;
-            let target = entry.target.clone();
-            catalog
-                .concurrency_keys(&workflow, target.version, &request.input, &request.metadata)
-                .map_err(|problem| Error::invalid("invalid_input", "input", problem))?;
-            target
+            catalog.check_call(entry, &request.input, &request.metadata)?;
+            entry.target.clone()
         };
         self.command(|reply| Command::StartRun { target, request, reply }).await
     }
 
+    /// Starts many runs of a workflow in one transaction.
+    pub(crate) async fn start_runs(
+        &self,
+        workflow: WorkflowName,
+        requests: Vec<StartRun>,
+    ) -> Result<Each<Started>> {
+        let (target, requests) = {
+            let catalog = self.shared.catalog();
+            let entry = find_workflow(&catalog, &workflow)?;
+            let checked = |request: StartRun| {
+                catalog.check_call(entry, &request.input, &request.metadata).map(|()| request)
+            };
+            (entry.target.clone(), requests.into_iter().map(checked).collect())
+        };
+        each_checked(requests, |requests| {
+            self.command(|reply| Command::StartRuns { target, requests, reply })
+        })
+        .await
+    }
+
     pub(crate) fn run(&self, id: RunId) -> Result<RunRow> {
         let found = self.read(|store| store.run(id))?;
-        found.ok_or_else(|| Error::not_found("unknown_run", format!("there is no run {id}")))
+        found.ok_or_else(|| unknown_run(id))
     }
 
     /// The run once it has ended, or as it is when `timeout` is over.
@@ -96,8 +116,48 @@ impl Host {
 
     /// Ends the run and its children that are not detached.
     pub(crate) async fn cancel_run(&self, id: RunId) -> Result<RunRow> {
-        self.command(|reply| Command::CancelRun { id, reply }).await?;
+        only(self.cancel_runs(vec![id]).await?)?;
         self.run(id)
+    }
+
+    /// Ends runs and their children, in one transaction.
+    pub(crate) async fn cancel_runs(&self, ids: Vec<RunId>) -> Result<Each<()>> {
+        self.command(|reply| Command::CancelRuns { ids, reply }).await
+    }
+
+    /// Runs a run that has ended again, with the same or another input.
+    pub(crate) async fn replay_run(&self, id: RunId, input: Option<Json>) -> Result<RunRow> {
+        let requests = vec![(id, input)];
+        let replay = only(self.command(|reply| Command::ReplayRuns { requests, reply }).await?)?;
+        self.run(replay)
+    }
+
+    /// The same for many, in one transaction.
+    pub(crate) async fn replay_runs(&self, ids: Vec<RunId>) -> Result<Each<RunId>> {
+        let requests = ids.into_iter().map(|id| (id, None)).collect();
+        self.command(|reply| Command::ReplayRuns { requests, reply }).await
+    }
+
+    /// The ids of all runs that match and have ended, or have not, newest first. Refuses to gather
+    /// more than `most`.
+    pub(crate) fn matching_runs(&self, filter: &RunFilter, ended: bool, most: usize) -> Result<Vec<RunId>> {
+        let mut ids = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.runs(filter, Page { limit: PAGE, after })?;
+            let wanted = page.rows.iter().filter(|row| row.run.status.is_final() == ended);
+            ids.extend(wanted.map(|row| row.spec.id));
+            if ids.len() > most {
+                let text = format!(
+                    "the filter matches more than {most} runs; narrow it, as with `since` and `until`"
+                );
+                return Err(Error::invalid("too_many_runs", "filter", text));
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(ids);
+            }
+        }
     }
 
     /// Entries of the journal with a sequence number greater than `since`, oldest first.

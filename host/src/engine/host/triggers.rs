@@ -6,14 +6,15 @@ use dormouse_core::event::KeyPattern;
 use dormouse_core::id::{CronId, CronName, EventId, RunId, ScheduledId, WorkflowName};
 
 use super::{Host, Result, paged};
-use crate::engine::Error;
+use crate::engine::bulk::only;
 use crate::engine::command::Command;
 use crate::engine::requests::{
     CronChange, CronFilter, EventCursor, EventFilter, Page, Paged, PushEvent, ScheduleRun, ScheduledChange,
     ScheduledCursor, ScheduledFilter,
 };
+use crate::engine::{Each, Error};
 use crate::store::Read;
-use crate::store::rows::{CronRow, EventRow, ScheduledRow};
+use crate::store::rows::{CronRow, EventRow, ScheduledRow, ScheduledStatus};
 
 /// Crons.
 impl Host {
@@ -94,16 +95,45 @@ impl Host {
         })
     }
 
+    /// The ids of all scheduled runs that match, pending ones unless the filter says otherwise,
+    /// earliest first. Refuses to gather more than `most`.
+    pub(crate) fn matching_scheduled_runs(
+        &self,
+        filter: ScheduledFilter,
+        most: usize,
+    ) -> Result<Vec<ScheduledId>> {
+        let filter = ScheduledFilter { status: filter.status.or(Some(ScheduledStatus::Pending)), ..filter };
+        let matching = self.scheduled_runs(&filter, Page { limit: most, after: None })?;
+        if matching.next.is_some() {
+            let text = format!("the filter matches more than {most} scheduled runs; narrow it");
+            return Err(Error::invalid("too_many_scheduled_runs", "filter", text));
+        }
+        Ok(matching.rows.into_iter().map(|row| row.id).collect())
+    }
+
     pub(crate) async fn change_scheduled(
         &self,
         id: ScheduledId,
         change: ScheduledChange,
     ) -> Result<ScheduledRow> {
-        self.command(|reply| Command::ChangeScheduled { id, change, reply }).await
+        only(self.change_scheduled_runs(vec![(id, change)]).await?)
+    }
+
+    /// Changes many in one transaction.
+    pub(crate) async fn change_scheduled_runs(
+        &self,
+        changes: Vec<(ScheduledId, ScheduledChange)>,
+    ) -> Result<Each<ScheduledRow>> {
+        self.command(|reply| Command::ChangeScheduled { changes, reply }).await
     }
 
     pub(crate) async fn cancel_scheduled(&self, id: ScheduledId) -> Result<()> {
-        self.command(|reply| Command::CancelScheduled { id, reply }).await
+        only(self.cancel_scheduled_runs(vec![id]).await?)
+    }
+
+    /// Cancels many in one transaction.
+    pub(crate) async fn cancel_scheduled_runs(&self, ids: Vec<ScheduledId>) -> Result<Each<()>> {
+        self.command(|reply| Command::CancelScheduled { ids, reply }).await
     }
 
     pub(crate) async fn trigger_scheduled(&self, id: ScheduledId) -> Result<RunId> {
@@ -114,7 +144,12 @@ impl Host {
 /// Events.
 impl Host {
     pub(crate) async fn push_event(&self, request: PushEvent) -> Result<EventRow> {
-        self.command(|reply| Command::PushEvent { request, reply }).await
+        only(self.push_events(vec![request]).await?)
+    }
+
+    /// Takes in many events in one transaction.
+    pub(crate) async fn push_events(&self, requests: Vec<PushEvent>) -> Result<Each<EventRow>> {
+        self.command(|reply| Command::PushEvents { requests, reply }).await
     }
 
     pub(crate) fn event(&self, id: EventId) -> Result<EventRow> {
