@@ -10,23 +10,23 @@ const DAY: Duration = Duration::from_secs(86_400);
 const NONE: [Value; 0] = [];
 
 /// Makes a cron and returns its id.
-fn cron(host: &TestHost, workflow: &str, name: &str, body: Value) -> String {
+pub(crate) fn cron(host: &TestHost, workflow: &str, name: &str, body: Value) -> String {
     let row = host.put(&format!("/workflows/{workflow}/crons/{name}"), &body).expect(201);
     row["id"].as_str().unwrap().to_owned()
 }
 
-fn show(host: &TestHost, id: &str) -> Value {
+pub(crate) fn show(host: &TestHost, id: &str) -> Value {
     host.get(&format!("/crons/{id}")).expect(200)
 }
 
-fn runs(host: &TestHost, id: &str) -> Vec<Value> {
+pub(crate) fn runs(host: &TestHost, id: &str) -> Vec<Value> {
     let mut runs = host.list(&format!("/runs?trigger={id}"));
     runs.reverse();
     runs
 }
 
 /// The nominal times for which a cron has started runs, without the zeros at their end.
-fn fired(host: &TestHost, id: &str) -> Vec<String> {
+pub(crate) fn fired(host: &TestHost, id: &str) -> Vec<String> {
     let times = column(&runs(host, id), "/trigger/scheduledAt");
     times.iter().map(|time| time.trim_end_matches(":00.000Z").to_owned()).collect()
 }
@@ -57,11 +57,11 @@ fn declared_crons_are_there_after_the_upload_with_their_next_time() {
         assert_eq!((&row["lastRunAt"], &row["lastRunId"]), (&Value::Null, &Value::Null));
     }
     assert_eq!(rows.len(), 3);
-    assert_eq!(rows[0]["description"], "At 09:00, on Monday, Tuesday, Wednesday, Thursday, and Friday");
+    assert_eq!(rows[0]["description"], "At 09:00, on Monday to Friday, Asia/Tokyo");
 }
 
 #[test]
-fn a_cron_is_made_once_and_then_changed_in_place() {
+fn unique_name_per_workflow_creating_an_existing_name_updates_it() {
     let host = TestHost::with(&["dormouse-programs"]);
     let body = json!({ "expression": "0 12 * * *", "input": 1, "metadata": { "a": "b" } });
     let id = cron(&host, "echo", "noon", body);
@@ -105,13 +105,116 @@ fn a_cron_fires_once_at_each_of_its_times() {
         assert_eq!((&run["output"], &run["priority"]), (&json!({ "n": 1 }), &json!(3)));
         assert_eq!(run["metadata"], json!({ "a": "b" }));
     }
-    let row = show(&host, &id);
-    assert_eq!((&row["lastRunAt"], &row["lastRunId"]), (&runs[3]["createdAt"], &runs[3]["id"]));
-    assert_eq!(row["nextRunAt"], "2026-01-06T12:30:00.000Z");
 }
 
 #[test]
-fn a_restart_at_the_very_time_of_a_cron_neither_repeats_nor_loses_it() {
+fn next_run_at_last_run_at_last_run_id_are_shown() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let id = cron(&host, "echo", "six", json!({ "expression": "30 */6 * * *" }));
+    let row = show(&host, &id);
+    assert_eq!(row["nextRunAt"], "2026-01-05T12:30:00.000Z");
+    assert_eq!((&row["lastRunAt"], &row["lastRunId"]), (&Value::Null, &Value::Null));
+
+    host.advance(DAY);
+    let (row, last) = (show(&host, &id), &runs(&host, &id)[3]);
+    assert_eq!(row["nextRunAt"], "2026-01-06T12:30:00.000Z");
+    assert_eq!((&row["lastRunAt"], &row["lastRunId"]), (&json!("2026-01-06T06:30:00.000Z"), &last["id"]));
+    assert_eq!(host.list("/crons"), [row]);
+}
+
+#[test]
+fn five_fields_or_six_with_seconds_first_hourly_and_the_like_names_mon_fri() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    // It is Monday, 8:00.
+    for (expression, next) in [
+        ("30 9 * * *", "05T09:30:00"),
+        ("15 30 9 * * *", "05T09:30:15"),
+        ("*/7 * * * * *", "05T08:00:07"),
+        ("@hourly", "05T09:00:00"),
+        ("@daily", "06T00:00:00"),
+        ("@midnight", "06T00:00:00"),
+        ("@weekly", "11T00:00:00"),
+        ("0 7 * * MON-FRI", "06T07:00:00"),
+        ("0 7 * * sat,sun", "10T07:00:00"),
+        ("0 7 15 JAN *", "15T07:00:00"),
+    ] {
+        let id = cron(&host, "echo", "cron", json!({ "expression": expression }));
+        let row = show(&host, &id);
+        assert_eq!(row["nextRunAt"], format!("2026-01-{next}.000Z"), "{expression}");
+        host.delete(&format!("/crons/{id}")).expect(204);
+    }
+}
+
+#[test]
+fn iana_time_zone_per_cron_default_utc() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    for (zone, next, words) in [
+        (None, "2026-01-05T12:00", "UTC"),
+        (Some("Europe/Paris"), "2026-01-05T11:00", "Europe/Paris"),
+        (Some("America/New_York"), "2026-01-05T17:00", "America/New_York"),
+        (Some("Asia/Kolkata"), "2026-01-06T06:30", "Asia/Kolkata"),
+        (Some("Australia/Lord_Howe"), "2026-01-06T01:00", "Australia/Lord_Howe"),
+    ] {
+        let mut body = json!({ "expression": "0 12 * * *" });
+        body["timezone"] = zone.map_or(Value::Null, Value::from);
+        let id = cron(&host, "echo", &format!("in-{}", words.len()), body);
+        let row = show(&host, &id);
+        assert_eq!(row["nextRunAt"], format!("{next}:00.000Z"), "{words}");
+        assert_eq!(row["timezone"], words);
+        assert_eq!(row["description"], format!("At 12:00, {words}"));
+        host.delete(&format!("/crons/{id}")).expect(204);
+    }
+}
+
+#[test]
+fn validated_before_the_2xx_expression_zone_that_it_ever_fires() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let id = cron(&host, "echo", "good", json!({ "expression": "@hourly" }));
+    for (wrong, code, field) in [
+        (json!({ "expression": "61 * * * *" }), "invalid_cron", "expression"),
+        (json!({ "expression": "* * * *" }), "invalid_cron", "expression"),
+        (json!({ "expression": "0 0 31 2 *" }), "invalid_cron", "expression"),
+        (json!({ "expression": "@hourly", "timezone": "Europe/Pariss" }), "invalid_timezone", "timezone"),
+    ] {
+        let answers = [
+            host.put("/workflows/echo/crons/new", &wrong),
+            host.put("/workflows/echo/crons/good", &wrong),
+            host.patch(&format!("/crons/{id}"), &wrong),
+        ];
+        for answer in answers {
+            assert_eq!(answer.error(), (422, code, field), "{wrong}");
+        }
+    }
+    let rows = host.list("/crons");
+    assert_eq!((rows.len(), &rows[0]["expression"]), (1, &json!("@hourly")));
+}
+
+#[test]
+fn editable_in_place() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let id = cron(&host, "echo", "hourly", json!({ "expression": "@hourly" }));
+    host.advance(HOUR);
+    let before = show(&host, &id);
+    host.advance(HOUR / 2);
+    let change = json!({
+        "expression": "0 12 * * *", "timezone": "Europe/Paris", "input": 1, "metadata": { "a": "b" },
+        "priority": 2, "enabled": true, "catchUp": "all", "catchUpWindowMs": 5000, "overlap": "queue",
+    });
+    let row = host.patch(&format!("/crons/{id}"), &change).expect(200);
+    for (field, value) in change.as_object().unwrap() {
+        assert_eq!(&row[field], value, "{field}");
+    }
+    for field in ["id", "name", "workflow", "createdAt", "lastRunAt", "lastRunId"] {
+        assert_eq!(row[field], before[field], "{field}");
+    }
+    assert_eq!(row["updatedAt"], host.now().to_string());
+    assert_eq!(row["nextRunAt"], "2026-01-05T11:00:00.000Z");
+    host.advance(DAY);
+    assert_eq!(fired(&host, &id), ["2026-01-05T09:00", "2026-01-05T11:00"]);
+}
+
+#[test]
+fn firing_is_one_transaction_never_twice_never_lost() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = cron(&host, "echo", "hourly", json!({ "expression": "@hourly" }));
     host.advance(HOUR);
@@ -124,7 +227,7 @@ fn a_restart_at_the_very_time_of_a_cron_neither_repeats_nor_loses_it() {
 }
 
 #[test]
-fn what_a_cron_missed_while_the_host_was_down_is_up_to_its_policy() {
+fn catch_up_skip_default_one_all_within_a_window_after_downtime() {
     let host = TestHost::with(&["dormouse-programs"]);
     let make = |name: &str, mut body: Value| {
         body["expression"] = json!("@hourly");
@@ -155,7 +258,7 @@ fn what_a_cron_missed_while_the_host_was_down_is_up_to_its_policy() {
 }
 
 #[test]
-fn a_time_that_comes_while_an_earlier_run_sleeps_is_up_to_the_policy() {
+fn overlap_allow_default_skip_queue_cancel_running() {
     let host = TestHost::with(&["durable-sleep"]);
     // Each run takes two and a half hours.
     let make = |overlap: &str| {
@@ -184,14 +287,16 @@ fn a_time_that_comes_while_an_earlier_run_sleeps_is_up_to_the_policy() {
 }
 
 #[test]
-fn a_disabled_cron_does_not_fire_until_it_is_enabled() {
+fn enable_and_disable() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = cron(&host, "echo", "hourly", json!({ "expression": "@hourly", "enabled": false }));
     assert_eq!(show(&host, &id)["nextRunAt"], Value::Null);
     host.advance(DAY);
     assert_eq!(runs(&host, &id), NONE);
 
-    let row = host.patch(&format!("/crons/{id}"), &json!({ "enabled": true })).expect(200);
+    // What it would have done meanwhile is not caught up, whatever the policy for downtime.
+    let body = json!({ "enabled": true, "catchUp": "all" });
+    let row = host.patch(&format!("/crons/{id}"), &body).expect(200);
     assert_eq!(row["nextRunAt"], host.now().after(HOUR).to_string());
     host.advance(HOUR);
     assert_eq!(runs(&host, &id).len(), 1);
@@ -202,24 +307,16 @@ fn a_disabled_cron_does_not_fire_until_it_is_enabled() {
 }
 
 #[test]
-fn a_disabled_cron_forgets_the_times_that_it_held_back() {
-    let host = TestHost::with(&["durable-sleep"]);
-    let body = json!({ "expression": "@hourly", "input": { "seconds": 9000 }, "overlap": "queue" });
-    let id = cron(&host, "durable-sleep", "queue", body);
-    host.advance(3 * HOUR);
-    host.patch(&format!("/crons/{id}"), &json!({ "enabled": false })).expect(200);
-    host.advance(DAY);
-    assert_eq!(fired(&host, &id), ["2026-01-05T09:00"]);
-}
-
-#[test]
-fn a_cron_that_is_triggered_now_fires_at_its_next_time_all_the_same() {
+fn run_now() {
     let host = TestHost::with(&["dormouse-programs"]);
     let body = json!({ "expression": "@hourly", "input": 7, "metadata": { "a": "b" } });
     let id = cron(&host, "echo", "hourly", body);
     let run = host.post(&format!("/crons/{id}/trigger"), &json!({})).expect(202);
     let trigger = json!({ "kind": "cron", "id": id, "scheduledAt": host.now().to_string() });
     assert_eq!((&run["trigger"], &run["input"], &run["metadata"]["a"]), (&trigger, &json!(7), &json!("b")));
+    let row = show(&host, &id);
+    assert_eq!((&row["lastRunAt"], &row["lastRunId"]), (&json!(host.now().to_string()), &run["id"]));
+    assert_eq!(row["nextRunAt"], "2026-01-05T09:00:00.000Z");
     host.advance(HOUR);
     assert_eq!(fired(&host, &id), ["2026-01-05T08:00", "2026-01-05T09:00"]);
 }

@@ -11,6 +11,7 @@ mod children;
 mod cli;
 mod concurrency;
 mod crash;
+mod cron_policies;
 mod crons;
 mod errors;
 mod events;

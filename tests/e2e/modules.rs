@@ -116,7 +116,7 @@ fn a_workflow_shows_what_its_module_declares() {
 }
 
 #[test]
-fn uploading_again_keeps_enabled_and_drops_crons_that_are_not_declared_any_more() {
+fn declared_in_a_definition_replaced_on_upload_enabled_kept_or_made_through_the_api_survive_uploads() {
     let host = TestHost::with(&["declared-cron"]);
     let crons = || {
         let rows = host.list("/crons?workflow=daily-report");

@@ -30,7 +30,7 @@ fn run_of(host: &TestHost, id: &str) -> Value {
 }
 
 #[test]
-fn a_scheduled_run_fires_once_at_its_time_and_stays_with_its_run() {
+fn one_run_at_a_time_in_the_future() {
     let host = TestHost::with(&["dormouse-programs"]);
     let at = host.now().after(HOUR);
     let body = json!({ "triggerAt": at.to_string(), "input": 7, "metadata": { "a": "b" }, "priority": 2 });
@@ -52,7 +52,18 @@ fn a_scheduled_run_fires_once_at_its_time_and_stays_with_its_run() {
 }
 
 #[test]
-fn a_time_that_has_passed_runs_at_once() {
+fn after_firing_it_stays_with_status_and_run_id() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let id = schedule(&host, host.now().after(HOUR), json!(1));
+    host.advance(HOUR);
+    let fired = show(&host, &id);
+    assert_eq!((&fired["status"], &fired["runId"]), (&json!("fired"), &host.list("/runs")[0]["id"]));
+    let host = host.restart_after(7 * 24 * HOUR);
+    assert_eq!(host.list("/scheduled"), [fired]);
+}
+
+#[test]
+fn a_past_time_runs_at_once() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = schedule(&host, host.now().before(HOUR), json!("late"));
     host.settle();
@@ -62,7 +73,7 @@ fn a_time_that_has_passed_runs_at_once() {
 }
 
 #[test]
-fn what_was_due_while_the_host_was_down_fires_late_and_once() {
+fn survives_restarts_and_fires_late_rather_than_never() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = schedule(&host, host.now().after(HOUR), json!(1));
     let host = host.restart_after(24 * HOUR);
@@ -75,7 +86,7 @@ fn what_was_due_while_the_host_was_down_fires_late_and_once() {
 }
 
 #[test]
-fn a_scheduled_run_is_rescheduled_and_edited_until_it_fires() {
+fn reschedule_and_edit_until_it_fires() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = schedule(&host, host.now().after(HOUR), json!(1));
     let path = format!("/scheduled/{id}");
@@ -101,7 +112,7 @@ fn a_scheduled_run_is_rescheduled_and_edited_until_it_fires() {
 }
 
 #[test]
-fn a_cancelled_scheduled_run_stays_in_the_list_and_never_fires() {
+fn cancel_keeps_the_row_and_it_never_fires() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = schedule(&host, host.now().after(HOUR), json!(1));
     host.delete(&format!("/scheduled/{id}")).expect(204);
@@ -114,7 +125,7 @@ fn a_cancelled_scheduled_run_stays_in_the_list_and_never_fires() {
 }
 
 #[test]
-fn a_scheduled_run_that_is_triggered_now_does_not_fire_again() {
+fn run_now_and_not_again_at_its_time() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = schedule(&host, host.now().after(HOUR), json!(1));
     let run = host.post(&format!("/scheduled/{id}/trigger"), &json!({})).expect(202);
@@ -143,7 +154,7 @@ fn scheduled_runs_are_listed_earliest_first() {
 }
 
 #[test]
-fn a_task_schedules_its_own_successor() {
+fn also_from_inside_a_task() {
     let host = TestHost::with(&["dormouse-programs"]);
     let input = json!({ "left": 2, "ms": 1000 });
     let first = host.start_with("chain", &json!({ "input": input, "metadata": { "tenant": "7" } }));

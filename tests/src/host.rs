@@ -115,9 +115,17 @@ impl TestHost {
 
     /// Ends the host and starts another one on the same store, after `pause` has passed.
     #[must_use]
-    pub fn restart_after(mut self, pause: Duration) -> Self {
+    pub fn restart_after(self, pause: Duration) -> Self {
+        let now = self.now().after(pause);
+        self.restart_at(now)
+    }
+
+    /// Ends the host and starts another one on the same store, whose clock shows `now`, be it an
+    /// earlier time.
+    #[must_use]
+    pub fn restart_at(mut self, now: Timestamp) -> Self {
         self.stop();
-        self.clock = Clock::stopped_at(self.clock.now().after(pause));
+        self.clock = Clock::stopped_at(now);
         let server = start(&self.runtime, &self.folder, self.slots, &self.clock);
         self.client = Client::new(&server.address().to_string());
         self.server = Some(server);
