@@ -9,7 +9,7 @@ use dormouse_core::id::{RunId, ScheduledId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::error::{ApiError, Errors, Result};
+use super::error::{ApiError, Errors, Problem, Result};
 use super::events::{PushEventBody, PushedEvent};
 use super::extract::{Json, Path};
 use super::run::Run;
@@ -63,16 +63,18 @@ pub(super) struct RunOutcome {
     /// The new run, of a replay.
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<RunIdText>,
-    #[serde(flatten)]
-    errors: Option<Errors>,
+    /// Why nothing came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<Problem>>,
 }
 
 /// What came of a scheduled run that was named or found.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ScheduledOutcome {
     id: ScheduledIdText,
-    #[serde(flatten)]
-    errors: Option<Errors>,
+    /// Why nothing came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<Problem>>,
 }
 
 impl<T> BulkRows<T> {
@@ -247,7 +249,7 @@ pub(super) async fn cancel_runs(
     let row = |id, outcome: std::result::Result<(), Errors>| RunOutcome {
         id: Text(id),
         run_id: None,
-        errors: outcome.err(),
+        errors: outcome.err().map(|errors| errors.errors),
     };
     Ok(Answer(BulkRows::of_ids(ids, |ids| host.cancel_runs(ids), row).await?))
 }
@@ -267,7 +269,7 @@ pub(super) async fn replay_runs(
     let row = |id, outcome: std::result::Result<RunId, Errors>| {
         let (run_id, errors) = match outcome {
             Ok(replay) => (Some(Text(replay)), None),
-            Err(errors) => (None, Some(errors)),
+            Err(errors) => (None, Some(errors.errors)),
         };
         RunOutcome { id: Text(id), run_id, errors }
     };
@@ -320,7 +322,7 @@ pub(super) async fn cancel_scheduled(
     };
     let row = |id, outcome: std::result::Result<(), Errors>| ScheduledOutcome {
         id: Text(id),
-        errors: outcome.err(),
+        errors: outcome.err().map(|errors| errors.errors),
     };
     Ok(Answer(BulkRows::of_ids(ids, |ids| host.cancel_scheduled_runs(ids), row).await?))
 }
@@ -365,7 +367,7 @@ pub(super) async fn change_scheduled(
     let changed = each_checked(changes, |changes| host.change_scheduled_runs(changes)).await?;
     let row = |(id, outcome): (ScheduledId, Result<_>)| ScheduledOutcome {
         id: Text(id),
-        errors: outcome.err().map(Into::into),
+        errors: outcome.err().map(|error| Errors::from(error).errors),
     };
     Ok(Answer(BulkRows { rows: ids.into_iter().zip(changed).map(row).collect() }))
 }

@@ -25,12 +25,12 @@ pub(super) struct ApiError {
 /// The body of every answer that is an error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Errors {
-    errors: Vec<Problem>,
+    pub(super) errors: Vec<Problem>,
 }
 
 /// One thing that is wrong.
 #[derive(Debug, Serialize, ToSchema)]
-struct Problem {
+pub(super) struct Problem {
     /// Stable, in snake case: for programs.
     #[schema(value_type = String, example = "invalid_cron")]
     code: &'static str,
