@@ -24,4 +24,5 @@ mod runs;
 mod scheduled;
 mod size;
 mod sleeping;
+mod versions;
 mod waits;

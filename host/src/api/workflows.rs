@@ -15,7 +15,7 @@ use super::extract::{Json, Params, Path};
 use super::page::{ListQuery, Rows, page};
 use super::text::{DigestText, Text, WorkflowNameText};
 use super::values::Time;
-use crate::engine::{Host, WorkflowView};
+use crate::engine::{Host, WorkflowChange, WorkflowView};
 
 /// A workflow with all there is to know of it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,6 +76,8 @@ impl From<WorkflowView> for Workflow {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PatchWorkflow {
     paused: Option<bool>,
+    /// The version that new runs take: an older one rolls back. Runs that have begun keep theirs.
+    current_version: Option<u32>,
 }
 
 /// List workflows
@@ -107,7 +109,7 @@ pub(super) async fn show_workflow(
     Ok(Answer(host.workflow(&name.0)?.into()))
 }
 
-/// Pause or resume a workflow
+/// Pause, resume or roll back a workflow
 #[utoipa::path(
     patch, path = "/api/v1/workflows/{name}", tag = "workflows",
     params(("name" = WorkflowNameText, Path)),
@@ -118,11 +120,9 @@ pub(super) async fn patch_workflow(
     Path(name): Path<WorkflowNameText>,
     Json(patch): Json<PatchWorkflow>,
 ) -> Result<Answer<Workflow>> {
-    let workflow = match patch.paused {
-        Some(paused) => host.set_paused(name.0, paused).await?,
-        None => host.workflow(&name.0)?,
-    };
-    Ok(Answer(workflow.into()))
+    let PatchWorkflow { paused, current_version } = patch;
+    let change = WorkflowChange { paused, current: current_version.map(dormouse_core::id::Version) };
+    Ok(Answer(host.change_workflow(name.0, change).await?.into()))
 }
 
 /// Delete a workflow

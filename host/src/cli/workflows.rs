@@ -1,8 +1,9 @@
-//! `dormouse workflows`: looks at workflows, pauses, resumes and deletes them.
+//! `dormouse workflows`: looks at workflows, pauses, resumes, rolls back and deletes them.
 
+use anyhow::Context as _;
 use clap::Subcommand;
 use dormouse_core::id::WorkflowName;
-use serde_json::json;
+use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::app::{Context, Outcome};
@@ -43,6 +44,13 @@ pub(super) enum Workflows {
     Pause { name: WorkflowName },
     /// Begin runs again
     Resume { name: WorkflowName },
+    /// Have new runs take an older version; runs that have begun keep theirs
+    Rollback {
+        name: WorkflowName,
+        /// The version [default: the one before the current one]
+        #[arg(long, value_name = "VERSION")]
+        to: Option<u32>,
+    },
     /// Delete a workflow and its triggers; runs that have begun go on
     Delete { name: WorkflowName },
 }
@@ -61,6 +69,15 @@ impl Workflows {
             }
             Self::Pause { name } => printer.one(&pause(&name, true)?, PROPERTIES)?,
             Self::Resume { name } => printer.one(&pause(&name, false)?, PROPERTIES)?,
+            Self::Rollback { name, to } => {
+                let path = format!("/workflows/{name}");
+                let version = match to {
+                    Some(version) => version,
+                    None => previous_version(&client.get(&path)?.parse()?)?,
+                };
+                let body = json!({ "currentVersion": version });
+                printer.one(&client.send(Method::PATCH, &path, &body)?, PROPERTIES)?;
+            }
             Self::Delete { name } => {
                 client.delete(&format!("/workflows/{name}"))?;
                 remark(format_args!("deleted workflow {name}"));
@@ -68,4 +85,13 @@ impl Workflows {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// The highest version below the current one.
+fn previous_version(workflow: &Value) -> anyhow::Result<u32> {
+    let number = |version: &Value| version.as_u64().and_then(|number| u32::try_from(number).ok());
+    let current = number(&workflow["currentVersion"]).unwrap_or(0);
+    let versions = workflow["versions"].as_array().into_iter().flatten();
+    let older = versions.filter_map(|version| number(&version["version"])).filter(|older| *older < current);
+    older.max().with_context(|| format!("version {current} is the first: there is none to roll back to"))
 }

@@ -6,7 +6,9 @@ use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::Json;
 use tokio::sync::oneshot;
 
-use super::requests::{CronChange, Deployed, PushEvent, ScheduleRun, ScheduledChange, StartRun, Started};
+use super::requests::{
+    CronChange, Deployed, PushEvent, ScheduleRun, ScheduledChange, StartRun, Started, WorkflowChange,
+};
 use super::{Each, Error};
 use crate::runtime::{GuestLine, Inspection, StepEnd, Target};
 use crate::store::rows::{CronRow, EventRow, ScheduledRow};
@@ -25,9 +27,9 @@ pub(super) enum Command {
         digest: ModuleDigest,
         reply: Reply<()>,
     },
-    SetPaused {
+    ChangeWorkflow {
         workflow: WorkflowName,
-        paused: bool,
+        change: WorkflowChange,
         reply: Reply<()>,
     },
     DeleteWorkflow {

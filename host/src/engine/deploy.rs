@@ -5,7 +5,7 @@ use dormouse_core::workflow::Workflow;
 
 use super::batch::Batch;
 use super::catalog::Catalog;
-use super::requests::Deployed;
+use super::requests::{Deployed, WorkflowChange};
 use super::writer::Handled;
 use super::{Error, find_workflow};
 use crate::runtime::Inspection;
@@ -54,8 +54,8 @@ impl Batch<'_, '_> {
         Ok(version)
     }
 
+    /// To be called when its crons are known not to conflict with those of the API.
     fn make_current(&mut self, mut row: WorkflowRow, version: &VersionRow) -> Handled<()> {
-        self.refuse_conflicting_crons(&version.definition)?;
         row.current = Some(version.version);
         self.tx.put_workflow(&row)?;
         self.declare_crons(&version.definition)
@@ -63,11 +63,16 @@ impl Batch<'_, '_> {
 
     /// Brings back the workflows of a known module that were deleted since it was uploaded.
     fn revive(&mut self, module: &ModuleRow) -> Handled<()> {
+        let mut deleted = Vec::new();
         for (name, version) in &module.workflows {
             let row = self.tx.workflow(name)?.filter(|row| row.current.is_none());
             if let (Some(row), Some(version)) = (row, self.tx.version(name, *version)?) {
-                self.make_current(row, &version)?;
+                self.refuse_conflicting_crons(&version.definition)?;
+                deleted.push((row, version));
             }
+        }
+        for (row, version) in deleted {
+            self.make_current(row, &version)?;
         }
         Ok(self.reload_catalog()?)
     }
@@ -108,9 +113,47 @@ impl Batch<'_, '_> {
         Ok(None)
     }
 
-    /// Holds back the steps of a workflow, or lets them go on.
-    pub(super) fn set_paused(&mut self, name: &WorkflowName, paused: bool) -> Handled<()> {
+    /// Rolls a workflow back or forth to a version, holds back its steps or lets them go on.
+    pub(super) fn change_workflow(&mut self, name: &WorkflowName, change: WorkflowChange) -> Handled<()> {
         find_workflow(self.catalog(), name)?;
+        if let Some(version) = change.current {
+            self.set_current(name, version)?;
+        }
+        match change.paused {
+            Some(paused) => self.set_paused(name, paused),
+            None => Ok(()),
+        }
+    }
+
+    /// Has new runs take a version that is there already. Its crons and subscriptions come back with
+    /// it; runs that have begun keep theirs.
+    fn set_current(&mut self, name: &WorkflowName, wanted: Version) -> Handled<()> {
+        let Some(mut row) = self.tx.workflow(name)? else { return Ok(()) };
+        if row.current == Some(wanted) {
+            return Ok(());
+        }
+        let Some(version) = self.tx.version(name, wanted)? else {
+            let text = format!(
+                "`{name}` has no version {}; its versions go from 1 to {}, see `GET /api/v1/workflows/{name}`",
+                wanted.0, row.latest.0
+            );
+            return Err(Error::invalid("unknown_version", "currentVersion", text).into());
+        };
+        if self.tx.module(version.module)?.is_none() {
+            let text = format!(
+                "version {} of `{name}` is in module {}, which was deleted; deploy it again",
+                wanted.0, version.module
+            );
+            return Err(Error::conflict("module_deleted", text).into());
+        }
+        self.refuse_conflicting_crons(&version.definition)?;
+        row.updated_at = self.now;
+        self.make_current(row, &version)?;
+        Ok(self.reload_catalog()?)
+    }
+
+    /// Holds back the steps of a workflow, or lets them go on.
+    fn set_paused(&mut self, name: &WorkflowName, paused: bool) -> Handled<()> {
         let Some(mut row) = self.tx.workflow(name)? else { return Ok(()) };
         if row.paused != paused {
             row.paused = paused;

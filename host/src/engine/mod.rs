@@ -27,7 +27,7 @@ pub(crate) use host::{Host, StartError};
 pub(crate) use requests::{
     CronChange, CronFilter, Deployed, EventFilter, Page, Paged, PushEvent, RunFilter, ScheduleRun,
     ScheduledChange, ScheduledCursor, ScheduledFilter, StartRun, Started, TriggerFilter, TriggerKind,
-    WorkflowView,
+    WorkflowChange, WorkflowView,
 };
 pub(crate) use shared::Shared;
 pub(crate) use writer::Handled;

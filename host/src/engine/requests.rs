@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dormouse_core::id::{EventId, RunId, ScheduledId, WorkflowName};
+use dormouse_core::id::{EventId, RunId, ScheduledId, Version, WorkflowName};
 use dormouse_core::run::Status;
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::{CatchUp, Json, Metadata, Overlap, Priority};
@@ -41,6 +41,15 @@ pub(crate) struct WorkflowView {
     pub(crate) versions: Vec<VersionRow>,
     /// Numbers of runs, in the order of `Status::ALL`.
     pub(crate) counts: [u64; 7],
+}
+
+/// What to change of a workflow; what is `None` stays as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct WorkflowChange {
+    /// Whether its steps are held back.
+    pub(crate) paused: Option<bool>,
+    /// The version that new runs take.
+    pub(crate) current: Option<Version>,
 }
 
 /// A call of a workflow.

@@ -202,8 +202,8 @@ impl Batch<'_, '_> {
                 let outcome = self.delete_module(digest);
                 self.answer(reply, outcome)
             }
-            Command::SetPaused { workflow, paused, reply } => {
-                let outcome = self.set_paused(&workflow, paused);
+            Command::ChangeWorkflow { workflow, change, reply } => {
+                let outcome = self.change_workflow(&workflow, change);
                 self.answer(reply, outcome)
             }
             Command::DeleteWorkflow { workflow, reply } => {

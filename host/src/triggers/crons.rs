@@ -243,7 +243,7 @@ impl Batch<'_, '_> {
             // Most are runs of other triggers: there is no need to load all of them into the batch.
             let trigger = match self.tx.run_spec(run)? {
                 Some(spec) => Some(spec.trigger),
-                None => self.run(run)?.map(|(spec, _)| spec.trigger.clone()),
+                None => self.run(run)?.map(|(spec, _)| spec.trigger),
             };
             let is_of_cron = matches!(trigger, Some(Trigger::Cron { id, .. }) if id == row.id);
             if is_of_cron && self.status(run)?.is_some_and(|status| !status.is_final()) {

@@ -8,7 +8,7 @@ use dormouse_core::workflow::Workflow;
 use super::{Host, Result, paged};
 use crate::engine::command::Command;
 use crate::engine::deploy::versions_of;
-use crate::engine::requests::{Deployed, Page, Paged, WorkflowView};
+use crate::engine::requests::{Deployed, Page, Paged, WorkflowChange, WorkflowView};
 use crate::engine::{Error, find_workflow};
 use crate::store::rows::ModuleRow;
 use crate::store::{Read, Reader, StoreError};
@@ -57,9 +57,13 @@ impl Host {
         view.ok_or_else(|| Error::not_found("unknown_workflow", format!("no workflow is named `{name}`")))
     }
 
-    pub(crate) async fn set_paused(&self, workflow: WorkflowName, paused: bool) -> Result<WorkflowView> {
+    pub(crate) async fn change_workflow(
+        &self,
+        workflow: WorkflowName,
+        change: WorkflowChange,
+    ) -> Result<WorkflowView> {
         let name = workflow.clone();
-        self.command(|reply| Command::SetPaused { workflow, paused, reply }).await?;
+        self.command(|reply| Command::ChangeWorkflow { workflow, change, reply }).await?;
         self.workflow(&name)
     }
 
