@@ -198,7 +198,7 @@ fn scheduled_runs_are_updated_and_deleted_in_bulk_with_errors_by_row() {
     assert_eq!((&row(&a)["triggerAt"], &row(&a)["input"]), (&json!(later(120)), &json!(2)));
 
     let body = json!({ "filter": { "metadata": { "team": "z" } } });
-    assert_eq!(ids(&rows(&host.post("/scheduled/bulk-delete", &body).expect(200)))[..], [b.clone()]);
+    assert_eq!(ids(&rows(&host.post("/scheduled/bulk-delete", &body).expect(200)))[0], b);
     let body = json!({ "ids": [b, c] });
     let outcomes = rows(&host.post("/scheduled/bulk-delete", &body).expect(200));
     assert_eq!(outcomes.iter().map(code).collect::<Vec<_>>(), ["not_pending", "none"]);

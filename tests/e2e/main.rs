@@ -18,6 +18,7 @@ mod events;
 mod examples;
 mod hostile;
 mod idle;
+mod metrics;
 mod modules;
 mod openapi;
 mod runs;

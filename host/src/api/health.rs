@@ -2,6 +2,8 @@
 
 use axum::Json as Answer;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -21,6 +23,14 @@ const OK: Health = Health { status: "ok" };
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = Health)))]
 pub(super) async fn show_health() -> Answer<Health> {
     Answer(OK)
+}
+
+/// What the host counts and times
+///
+/// In the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, body = String)))]
+pub(super) async fn show_metrics(State(host): State<Host>) -> Result<impl IntoResponse> {
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], host.metrics()?))
 }
 
 /// Whether the host can take work

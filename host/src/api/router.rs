@@ -82,6 +82,7 @@ routes! {
 
     get    "/healthz" => health::show_health,
     get    "/readyz" => health::show_readiness,
+    get    "/metrics" => health::show_metrics,
 }
 
 /// The text of the OpenAPI document.

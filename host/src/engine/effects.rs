@@ -26,7 +26,8 @@ impl Performer<'_, '_, '_> {
         let id = self.spec.id;
         match effect {
             Effect::Enqueue { task } => {
-                self.batch.memory.queue.push((id, task), &self.spec.workflow, self.spec.priority);
+                let now = self.batch.now;
+                self.batch.memory.queue.push((id, task), &self.spec.workflow, self.spec.priority, now);
             }
             Effect::Dequeue { task } => self.batch.memory.queue.remove((id, task)),
             Effect::Dispatch { task, lease, resume, time_left } => {
@@ -136,6 +137,7 @@ impl Performer<'_, '_, '_> {
     /// Tells those who wait for the run, and ends its children with it when it was cancelled.
     fn finished(&mut self) -> Result<(), StoreError> {
         let id = self.spec.id;
+        self.batch.shared.metrics.run_ended(self.run.status);
         self.batch.leave_limits(id)?;
         for wait in self.batch.tx.run_waits(id)? {
             let outcome = WaitOutcome::Run(id);

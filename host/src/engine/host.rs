@@ -14,13 +14,14 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use super::batch::{After, Batch};
 use super::catalog::Catalog;
 use super::command::{Command, Reply};
+use super::metrics::Metrics;
 use super::requests::Paged;
 use super::watch::Watchers;
 use super::writer::{Memory, Writer};
 use super::{Error, ErrorKind, Shared};
 use crate::clock::Clock;
 use crate::runtime::Runtime;
-use crate::store::{Reader, Store, StoreError};
+use crate::store::{Read, Reader, Store, StoreError};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -64,6 +65,8 @@ impl Host {
             runtime,
             up_since: clock.now(),
             catalog: RwLock::new(Arc::new(catalog.clone())),
+            metrics: Metrics::default(),
+            queue: Mutex::default(),
             watchers: Arc::new(Watchers::default()),
             commands: sender.clone(),
             clock: clock.clone(),
@@ -102,6 +105,13 @@ impl Host {
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A writer that panicked has already said why.
         thread.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())))
+    }
+
+    /// What `/metrics` shows.
+    pub(crate) fn metrics(&self) -> Result<String> {
+        let counts = self.read(|store| store.total_counts())?;
+        let queue = *self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(self.shared.metrics.text(&counts, queue, self.shared.clock.now()))
     }
 
     /// Whether it can take work: the writer is alive.

@@ -10,6 +10,7 @@ mod deploy;
 mod effects;
 mod error;
 mod host;
+mod metrics;
 mod queue;
 mod recovery;
 mod requests;

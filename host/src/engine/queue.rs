@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use dormouse_core::id::{RunId, TaskIndex, WorkflowName};
+use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::Priority;
 
 /// A task of a run.
@@ -31,6 +32,8 @@ pub(super) type Limits = Arc<[(Limit, u32)]>;
 pub(super) struct ReadyQueue {
     levels: BTreeMap<std::cmp::Reverse<Priority>, Level>,
     spots: BTreeMap<TaskKey, Spot>,
+    /// Since when each of them stands there, by their arrival.
+    since: BTreeMap<u64, Timestamp>,
     arrivals: u64,
     paused: HashSet<WorkflowName>,
     /// Of runs under a limit that have not ended.
@@ -95,12 +98,19 @@ struct Usage {
 impl ReadyQueue {
     /// Puts a task run at the end of the line of its priority, or of its lane when its run is under
     /// a limit and has not begun.
-    pub(super) fn push(&mut self, key: TaskKey, workflow: &WorkflowName, priority: Priority) {
+    pub(super) fn push(
+        &mut self,
+        key: TaskKey,
+        workflow: &WorkflowName,
+        priority: Priority,
+        since: Timestamp,
+    ) {
         self.arrivals += 1;
         let arrival = self.arrivals;
         let limits = self.limited.get(&key.0).filter(|limits| !self.has_begun(key.0, limits)).cloned();
         let spot = Spot { workflow: workflow.clone(), priority, arrival, in_lane: limits.is_some() };
         self.spots.insert(key, spot);
+        self.since.insert(arrival, since);
         let level = self.levels.entry(std::cmp::Reverse(priority)).or_default();
         let Some(limits) = limits else {
             let line = match self.paused.contains(workflow) {
@@ -119,7 +129,7 @@ impl ReadyQueue {
 
     /// Takes a task run out of the line.
     pub(super) fn remove(&mut self, key: TaskKey) {
-        let Some(spot) = self.spots.remove(&key) else { return };
+        let Some(spot) = self.forget(key) else { return };
         let Some(level) = self.levels.get_mut(&std::cmp::Reverse(spot.priority)) else { return };
         if spot.in_lane {
             if let Some(limits) = self.limited.get(&key.0) {
@@ -143,7 +153,7 @@ impl ReadyQueue {
         let line_first = !level.line_was_last || level.turns.is_empty();
         if line_first && let Some((_, key)) = level.line.pop_first() {
             level.line_was_last = true;
-            self.spots.remove(&key);
+            self.forget(key);
             return Some(key);
         }
         if let Some(key) = self.pop_lane(priority) {
@@ -151,7 +161,7 @@ impl ReadyQueue {
         }
         let level = self.levels.get_mut(&std::cmp::Reverse(priority))?;
         let (_, key) = level.line.pop_first()?;
-        self.spots.remove(&key);
+        self.forget(key);
         Some(key)
     }
 
@@ -182,7 +192,7 @@ impl ReadyQueue {
             }
             let Some((_, key)) = next else { continue };
             level.line_was_last = false;
-            self.spots.remove(&key);
+            self.forget(key);
             self.begin(key.0, &limits);
             return Some(key);
         }
@@ -202,6 +212,17 @@ impl ReadyQueue {
                 level.line.insert(spot.arrival, *key);
             }
         }
+    }
+
+    fn forget(&mut self, key: TaskKey) -> Option<Spot> {
+        let spot = self.spots.remove(&key)?;
+        self.since.remove(&spot.arrival);
+        Some(spot)
+    }
+
+    /// How many stand in it, and since when the first of them does.
+    pub(super) fn waiting(&self) -> (usize, Option<Timestamp>) {
+        (self.spots.len(), self.since.first_key_value().map(|(_, since)| *since))
     }
 
     /// Whether nobody's turn could come. To be asked when `pop` has had its say.

@@ -31,9 +31,9 @@ impl Batch<'_, '_> {
             }
         }
         waiting.sort_unstable();
-        for (_, id, task) in waiting {
+        for (since, id, task) in waiting {
             if let Some((spec, _)) = self.run(id)? {
-                self.memory.queue.push((id, task), &spec.workflow, spec.priority);
+                self.memory.queue.push((id, task), &spec.workflow, spec.priority, since);
             }
         }
         self.settle()

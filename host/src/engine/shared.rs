@@ -1,12 +1,13 @@
 //! What the writer, the steps and the callers of the host share.
 
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use dormouse_core::time::Timestamp;
 
 use super::catalog::Catalog;
 use super::command::Command;
+use super::metrics::{Metrics, QueueState};
 use super::watch::Watchers;
 use crate::clock::Clock;
 use crate::runtime::Runtime;
@@ -21,6 +22,9 @@ pub(crate) struct Shared {
     pub(crate) up_since: Timestamp,
     /// As of the last commit.
     pub(super) catalog: RwLock<Arc<Catalog>>,
+    pub(super) metrics: Metrics,
+    /// As of the last commit.
+    pub(super) queue: Mutex<QueueState>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) commands: Sender<Command>,
 }

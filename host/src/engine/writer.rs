@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use dormouse_core::id::RunId;
 use dormouse_core::run::{Lease, RunEvent, RunSpec, StepResult};
@@ -17,6 +18,7 @@ use super::Shared;
 use super::batch::{After, Batch, Halt, StepPayload};
 use super::catalog::Catalog;
 use super::command::Command;
+use super::metrics::QueueState;
 use super::queue::{ReadyQueue, TaskKey};
 use crate::runtime::{GuestLine, StepEnd, StepOutcome};
 use crate::store::rows::{JournalEntry, LogLine, Timer};
@@ -66,6 +68,11 @@ impl Memory {
         self.slots = 0;
         self.specs.clear();
         self.running.drain().collect()
+    }
+
+    fn queue_state(&self) -> QueueState {
+        let (depth, oldest) = self.queue.waiting();
+        QueueState { depth, oldest, running: self.running.len() }
     }
 
     fn is_idle(&self) -> bool {
@@ -152,8 +159,8 @@ impl Writer {
 
     fn commit(&mut self, commands: Vec<Command>) -> Result<After, StoreError> {
         let Self { shared, memory, .. } = self;
-        let now = shared.clock.now();
-        shared.store.transact(|tx| {
+        let (now, begun, count) = (shared.clock.now(), Instant::now(), commands.len());
+        let after = shared.store.transact(|tx| {
             let mut batch = Batch::new(tx, now, shared, memory);
             for command in commands {
                 batch.handle(command)?;
@@ -161,7 +168,9 @@ impl Writer {
             }
             batch.ring_timers()?;
             batch.finish()
-        })
+        });
+        shared.metrics.committed(begun.elapsed(), count);
+        after
     }
 
     /// Does what waited for the commit.
@@ -170,6 +179,7 @@ impl Writer {
             let catalog = Arc::new(self.memory.catalog.clone());
             *self.shared.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
         }
+        *self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner) = self.memory.queue_state();
         after.answers.into_iter().for_each(|answer| answer());
         after.forgotten.into_iter().for_each(|digest| self.shared.runtime.forget(digest));
         after.kills.iter().for_each(AbortHandle::abort);
@@ -277,6 +287,7 @@ impl Batch<'_, '_> {
 
     fn step_ended(&mut self, (run, task): TaskKey, lease: Lease, end: StepEnd) -> Result<(), StoreError> {
         let StepEnd { ran, outcome, requests } = end;
+        self.shared.metrics.step_ended(ran);
         if self.conflicts(&requests)? {
             let event = RunEvent::StepEnded { task, lease, ran, result: StepResult::Conflicted };
             return self.apply(run, event, StepPayload::default());
@@ -288,6 +299,7 @@ impl Batch<'_, '_> {
                 StepResult::Failed { reason, error, retryable, chance: self.shared.clock.chance() }
             }
             StepOutcome::Suspended { waits, dropped, snapshot } => {
+                self.shared.metrics.snapshot_taken(snapshot.len());
                 payload.snapshot = snapshot;
                 StepResult::Suspended { waits, dropped }
             }
@@ -328,6 +340,7 @@ impl Batch<'_, '_> {
         let due = self.tx.due_timers(self.now, most)?;
         for (at, timer) in due {
             self.tx.delete_timer(at, timer)?;
+            self.shared.metrics.timer_rang(self.now.since(at));
             match timer {
                 Timer::Wait { run, task, wait } => {
                     let outcome = dormouse_core::wait::WaitOutcome::Elapsed;

@@ -142,7 +142,6 @@ pub(crate) trait Read: Source + Sized {
     }
 
     /// How many runs there are of each status, in the order of [`Status::ALL`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "retention and metrics will call it"))]
     fn total_counts(&self) -> Result<[u64; Counts::LEN]> {
         let mut total = [0; Counts::LEN];
         for counts in self.counts_by_workflow()?.into_values() {

@@ -16,7 +16,7 @@ fn name(text: &str) -> WorkflowName {
 fn higher_priorities_go_first_and_equal_ones_in_order_of_arrival() {
     let mut queue = ReadyQueue::default();
     for (n, priority) in [(1, 1), (2, 3), (3, 1), (4, 3)] {
-        queue.push(key(n), &name("a"), Priority::new(priority).unwrap());
+        queue.push(key(n), &name("a"), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
     }
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
     assert_eq!(order, [key(2), key(4), key(1), key(3)]);
@@ -25,15 +25,15 @@ fn higher_priorities_go_first_and_equal_ones_in_order_of_arrival() {
 #[test]
 fn paused_workflows_keep_their_place() {
     let mut queue = ReadyQueue::default();
-    queue.push(key(1), &name("a"), Priority::DEFAULT);
-    queue.push(key(2), &name("b"), Priority::DEFAULT);
+    queue.push(key(1), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(2), &name("b"), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.pause(&name("a"));
-    queue.push(key(3), &name("a"), Priority::DEFAULT);
-    queue.push(key(4), &name("a"), Priority::DEFAULT);
+    queue.push(key(3), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(4), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.remove(key(4));
     assert_eq!(queue.pop(), Some(key(2)));
     assert_eq!(queue.pop(), None);
-    queue.push(key(5), &name("b"), Priority::DEFAULT);
+    queue.push(key(5), &name("b"), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.resume(&name("a"));
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
     assert_eq!(order, [key(1), key(3), key(5)]);
@@ -42,7 +42,7 @@ fn paused_workflows_keep_their_place() {
 #[test]
 fn a_removed_task_run_does_not_get_a_turn() {
     let mut queue = ReadyQueue::default();
-    queue.push(key(1), &name("a"), Priority::DEFAULT);
+    queue.push(key(1), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.remove(key(1));
     queue.remove(key(1));
     assert_eq!(queue.pop(), None);
@@ -57,7 +57,7 @@ fn limits(keys: &[(&str, u32)]) -> Limits {
 
 fn push_limited(queue: &mut ReadyQueue, n: u8, keys: &[(&str, u32)]) {
     queue.limit(key(n).0, limits(keys), false);
-    queue.push(key(n), &name("a"), Priority::DEFAULT);
+    queue.push(key(n), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
 }
 
 fn drain(queue: &mut ReadyQueue) -> Vec<TaskKey> {
@@ -82,8 +82,8 @@ fn runs_without_limits_alternate_with_those_under_one() {
     for n in 1..=3 {
         push_limited(&mut queue, n, &[("flood", 100)]);
     }
-    queue.push(key(11), &name("b"), Priority::DEFAULT);
-    queue.push(key(12), &name("b"), Priority::DEFAULT);
+    queue.push(key(11), &name("b"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(12), &name("b"), Priority::DEFAULT, Timestamp::from_millis(7));
     assert_eq!(drain(&mut queue), [11, 1, 12, 2, 3].map(key));
 }
 
@@ -96,7 +96,7 @@ fn a_run_beyond_its_limit_waits_until_one_before_it_has_ended() {
     assert_eq!(drain(&mut queue), [key(1)]);
     assert!(queue.is_empty());
     // The run goes on, sleeps and wakes: it keeps its place, and needs no other.
-    queue.push(key(1), &name("a"), Priority::DEFAULT);
+    queue.push(key(1), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
     assert_eq!(drain(&mut queue), [key(1)]);
     assert!(queue.unlimit(key(1).0).is_some());
     assert_eq!(drain(&mut queue), [key(2)]);
@@ -130,7 +130,7 @@ fn all_tasks_of_a_run_share_its_place() {
     push_limited(&mut queue, 1, &[("k", 1)]);
     push_limited(&mut queue, 2, &[("k", 1)]);
     let second = (key(1).0, TaskIndex(1));
-    queue.push(second, &name("a"), Priority::DEFAULT);
+    queue.push(second, &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
     assert_eq!(drain(&mut queue), [key(1), second]);
 }
 
@@ -191,7 +191,7 @@ proptest! {
                 Act::Arrive { first, second, priority } => {
                     let keys = [first.to_string(), second.to_string()];
                     queue.limit(key(n).0, limits(&[(&keys[0], 2), (&keys[1], 3)]), false);
-                    queue.push(key(n), &name("a"), Priority::new(priority).unwrap());
+                    queue.push(key(n), &name("a"), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
                     live.push((key(n), [first, second], false));
                 }
                 Act::Pop => {
@@ -234,6 +234,7 @@ proptest! {
             });
             prop_assert!(live.len() < before, "nobody can begin any more: {:?}", live);
         }
-        prop_assert!(queue.usage.is_empty() && queue.limited.is_empty() && queue.spots.is_empty());
+        prop_assert!(queue.usage.is_empty() && queue.limited.is_empty());
+        prop_assert_eq!(queue.waiting(), (0, None));
     }
 }
