@@ -1,6 +1,7 @@
 //! The Dormouse host. `ARCHITECTURE.md` has the picture.
 
 mod api;
+mod check;
 pub mod cli;
 mod clock;
 mod config;
@@ -11,6 +12,8 @@ mod server;
 mod store;
 mod triggers;
 
+pub use check::{CheckError, check};
 pub use clock::Clock;
 pub use config::Config;
 pub use server::{Server, ServerError};
+pub use store::Problem;

@@ -17,10 +17,10 @@ use crate::runtime::{Runtime, RuntimeConfig, RuntimeError};
 use crate::store::{OpenError, Store, StoreError};
 
 /// Name of the store within the data folder.
-const STORE_FILE: &str = "dormouse.redb";
+pub(crate) const STORE_FILE: &str = "dormouse.redb";
 
 /// Memory for pages of the store. It keeps what is hot; the rest is a read away.
-const STORE_CACHE_BYTES: usize = 64 << 20;
+pub(crate) const STORE_CACHE_BYTES: usize = 64 << 20;
 
 /// A host that serves its API.
 pub struct Server {

@@ -3,6 +3,7 @@
 //! returns what is to be done as data. It builds for `wasm32-unknown-unknown` to prove it.
 
 pub mod cel;
+pub mod check;
 pub mod cron;
 pub mod event;
 pub mod id;

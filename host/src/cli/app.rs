@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use super::client::Client;
 use super::print::Printer;
-use super::{cron, deploy, event, inspect, modules, probe, run, runs, schedule, serve, workflows};
+use super::{check, cron, deploy, event, inspect, modules, probe, run, runs, schedule, serve, workflows};
 
 /// Crons, schedules, events and durable sleep in one binary.
 #[derive(Debug, Parser)]
@@ -39,6 +39,8 @@ pub(super) struct Cli {
 enum Command {
     /// Run the host
     Serve(Box<serve::Serve>),
+    /// Check a store for damage, without a host
+    Check(check::Check),
     /// Upload modules
     Deploy(deploy::Deploy),
     /// Show what a component declares and imports, without a host
@@ -105,6 +107,7 @@ impl Cli {
             Context { client: Client::new(&self.server, self.token), printer: Printer::new(self.json) };
         match self.command {
             Command::Serve(command) => command.run(),
+            Command::Check(command) => command.run(&context),
             Command::Deploy(command) => command.run(&context),
             Command::Inspect(command) => command.run(&context),
             Command::Probe(command) => command.run(&context),
@@ -152,6 +155,7 @@ mod tests {
     fn what_the_documentation_shows_is_accepted() {
         for line in [
             "serve --data d --listen 127.0.0.1:0 --slots 2",
+            "check --data d --json",
             "deploy a.wasm b.wasm",
             "inspect a.wasm --json",
             r#"run mail --input '{"a":1}' --wait"#,

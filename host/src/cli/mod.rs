@@ -6,6 +6,7 @@
 
 mod app;
 mod arguments;
+mod check;
 mod client;
 mod cron;
 mod deploy;

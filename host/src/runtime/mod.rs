@@ -41,6 +41,7 @@ pub(crate) use engine::{Runtime, RuntimeConfig, RuntimeError};
 pub(crate) use inspect::Inspection;
 pub(crate) use probe::Timings;
 pub(crate) use refusal::Refusal;
+pub(crate) use snapshot::check_snapshot;
 pub(crate) use step::{
     GuestLine, Push, Requests, Schedule, SettledOutcome, SettledWait, Spawn, StepEnd, StepEntry, StepHost,
     StepOutcome, StepRequest, Target, TargetError,

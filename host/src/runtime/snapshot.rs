@@ -109,6 +109,18 @@ impl Snapshot {
         module: ModuleDigest,
         base: &BaseImage,
     ) -> Result<Self, SnapshotError> {
+        let (digest, snapshot) = Self::read(bytes, module)?;
+        if digest != base.digest {
+            return Err(SnapshotError::Base);
+        }
+        if !snapshot.changes.fits(base) {
+            return Err(SnapshotError::Damaged("its pages do not fit the memory"));
+        }
+        Ok(snapshot)
+    }
+
+    /// The same with any base image, whose digest comes with it.
+    fn read(bytes: &[u8], module: ModuleDigest) -> Result<([u8; 32], Self), SnapshotError> {
         let damaged = SnapshotError::Damaged;
         let (version, bytes) = bytes.split_first().ok_or(damaged("it is empty"))?;
         if *version != VERSION {
@@ -118,9 +130,6 @@ impl Snapshot {
             postcard::take_from_bytes::<Header>(bytes).map_err(|_| damaged("its header is cut off"))?;
         if header.module != module.to_bytes() {
             return Err(SnapshotError::Module { found: ModuleDigest::from_bytes(header.module) });
-        }
-        if header.base != base.digest {
-            return Err(SnapshotError::Base);
         }
         let body_bytes = header.body_bytes as usize;
         if body_bytes > block.len().saturating_mul(EXPANSION_MAX) {
@@ -135,15 +144,18 @@ impl Snapshot {
             globals: body.globals,
             delta: delta.to_vec(),
         };
-        if !changes.fits(base) {
-            return Err(damaged("its pages do not fit the memory"));
-        }
-        Ok(Self {
-            taken_at: Timestamp::from_millis(header.taken_at_millis),
-            monotonic: header.monotonic_nanos,
-            changes,
-        })
+        let taken_at = Timestamp::from_millis(header.taken_at_millis);
+        Ok((header.base, Self { taken_at, monotonic: header.monotonic_nanos, changes }))
     }
+}
+
+/// Checks that bytes are a snapshot of this module, as far as that can be told without its code.
+///
+/// # Errors
+///
+/// Says what is wrong with them.
+pub(crate) fn check_snapshot(bytes: &[u8], module: ModuleDigest) -> Result<(), String> {
+    Snapshot::read(bytes, module).map(drop).map_err(|error| error.to_string())
 }
 
 /// Writing into a `Vec` does not fail.

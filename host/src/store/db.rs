@@ -47,6 +47,18 @@ impl Store {
         Self::with_backend(backend, length, path, cache_bytes, now)
     }
 
+    /// Walks through the whole file and compares it with its checksums. Only of a store that
+    /// nobody has cloned. Returns whether all was well; what can be mended was.
+    ///
+    /// # Errors
+    ///
+    /// When the file is damaged beyond that, or cannot be read.
+    pub(crate) fn verify_file(&mut self, path: &Path) -> Result<bool, OpenError> {
+        let in_use = || OpenError::Locked { path: path.to_owned() };
+        let database = Arc::get_mut(&mut self.database).ok_or_else(in_use)?;
+        database.check_integrity().map_err(|error| Place(path).database(error))
+    }
+
     /// The same for whatever holds the bytes and knows their number; the path is for messages.
     pub(crate) fn with_backend(
         backend: impl StorageBackend,

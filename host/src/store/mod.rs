@@ -3,6 +3,7 @@
 //! [`Store::transact`] writes and sees its own writes, [`Store::reader`] looks at the last commit;
 //! both read through [`Read`]. What is on disk is described in `FORMAT.md`.
 
+mod check;
 mod db;
 mod error;
 mod keys;
@@ -19,6 +20,8 @@ mod tests;
 mod tx;
 mod write;
 
+pub use check::Problem;
+pub(crate) use check::{check, size};
 pub(crate) use db::Store;
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use read::Read;

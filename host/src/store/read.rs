@@ -22,9 +22,19 @@ use super::tables;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
+/// Row of `meta`: before which time retention may have deleted things, as eight bytes, big endian.
+pub(super) const KEPT_SINCE_KEY: &str = "kept-since";
+
 /// Questions to the store. Every one can fail with [`StoreError`] when the disk does or when a row
 /// cannot be read. A `visit_` method calls its closure for each answer until it breaks off.
 pub(crate) trait Read: Source + Sized {
+    /// Retention has deleted nothing that was made at this time or later.
+    fn kept_since(&self) -> Result<Timestamp> {
+        let row = self.get(tables::META, KEPT_SINCE_KEY)?;
+        let bytes = row.and_then(|row| row.try_into().ok());
+        Ok(Timestamp::from_millis(bytes.map_or(0, u64::from_be_bytes)))
+    }
+
     fn module(&self, digest: ModuleDigest) -> Result<Option<ModuleRow>> {
         self.get(tables::MODULES, digest)
     }

@@ -1,6 +1,7 @@
 //! Tests of the store as a whole.
 
 mod behaviour;
+mod check;
 mod crash;
 mod golden;
 mod open;

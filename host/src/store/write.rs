@@ -7,7 +7,7 @@ use dormouse_core::time::Timestamp;
 
 use super::error::StoreError;
 use super::keys;
-use super::read::Read;
+use super::read::{KEPT_SINCE_KEY, Read};
 use super::rows::{
     ConcurrencyRow, CronRow, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, ModuleRow, RunWaitRow,
     ScheduledRow, Timer, VersionRow, WorkflowRow,
@@ -20,6 +20,14 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// A `put_` method writes over what is there. A `delete_` method tells whether there was anything.
 impl Tx<'_> {
+    /// Notes that what was made before this time may be deleted from now on. It never goes back.
+    pub(crate) fn put_kept_since(&mut self, time: Timestamp) -> Result<()> {
+        if time > self.kept_since()? {
+            self.put_bytes(tables::META, KEPT_SINCE_KEY, &time.as_millis().to_be_bytes())?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn put_module(&mut self, module: &ModuleRow, bytes: &[u8]) -> Result<()> {
         self.put(tables::MODULES, module.digest, module)?;
         self.put_bytes(tables::MODULE_BYTES, module.digest, bytes)?;

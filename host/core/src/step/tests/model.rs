@@ -238,6 +238,7 @@ impl Driver {
     }
 
     fn check_run(&self) {
+        assert_eq!(crate::check::problems(&self.run), []);
         assert_eq!(self.run.status, expected_status(&self.run.tasks));
         let ended = self.run.status.is_final();
         assert_eq!(self.finished, u32::from(ended));

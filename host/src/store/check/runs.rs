@@ -1,0 +1,239 @@
+//! Runs, and what belongs to each: its journal and its snapshots.
+
+use dormouse_core::check::problems;
+use dormouse_core::id::{RunId, TaskIndex};
+use dormouse_core::run::{Run, RunSpec, Status, TaskRun, TaskTimer};
+use dormouse_core::wait::{Wait, WaitCondition};
+
+use super::{Check, Look, Result};
+use crate::store::rows::{EventWaitRow, JournalEntry, Timer};
+use crate::store::tables::{
+    self, ACTIVE_TASKS, JOURNAL, MODULE_BYTES, RUN_CHILDREN, RUN_SPECS, RUN_STATES, RUN_WAITS,
+    RUNS_BY_STATUS, SNAPSHOTS, TIMERS, VERSIONS,
+};
+
+pub(super) fn specs(check: &mut Check<'_>) -> Result {
+    check.each(RUN_SPECS, |check, id, spec| {
+        let state = check.look(RUN_STATES, id)?;
+        if matches!(state, Look::Missing) {
+            check.report(RUN_SPECS, id, "it has no state in `run-states`");
+        }
+        if let Some(parent) = spec.parent {
+            if !check.is_there(RUN_SPECS, parent)? {
+                if !check.may_be_gone(parent.time()) {
+                    check.report(RUN_SPECS, id, format!("its parent {parent} is missing"));
+                }
+            } else if !check.is_there(RUN_CHILDREN, (parent, id))? {
+                check.report(RUN_SPECS, id, format!("`run-children` does not list it under {parent}"));
+            }
+        }
+        let live = matches!(&state, Look::There(run) if !run.status.is_final());
+        version(check, id, &spec, live, &state)
+    })
+}
+
+/// A run needs its version to be shown, and its module to go on.
+fn version(check: &mut Check<'_>, id: RunId, spec: &RunSpec, live: bool, state: &Look<Run>) -> Result {
+    match check.look(VERSIONS, (&spec.workflow, spec.version))? {
+        Look::There(version) => {
+            if version.module != spec.module {
+                check.report(RUN_SPECS, id, format!("its version is of module {}", version.module));
+            }
+            if let Look::There(run) = state
+                && run.tasks.len() != version.definition.tasks.len()
+            {
+                let (has, says) = (run.tasks.len(), version.definition.tasks.len());
+                check.report(RUN_STATES, id, format!("it has {has} tasks, and its version {says}"));
+            }
+        }
+        Look::Unreadable => {}
+        Look::Missing => {
+            check.report(
+                RUN_SPECS,
+                id,
+                format!("version {} of `{}` is missing", spec.version.0, spec.workflow),
+            );
+        }
+    }
+    if live && !check.is_there(MODULE_BYTES, spec.module)? {
+        check.report(RUN_SPECS, id, format!("it has not ended, and its module {} is missing", spec.module));
+    }
+    Ok(())
+}
+
+pub(super) fn states(check: &mut Check<'_>) -> Result {
+    check.each(RUN_STATES, |check, id, run| {
+        match check.look(RUN_SPECS, id)? {
+            Look::There(spec) if !check.is_there(RUNS_BY_STATUS, (&spec.workflow, run.status, id))? => {
+                let word = run.status.word();
+                let problem =
+                    format!("`runs-by-status` does not list it as {word} under `{}`", spec.workflow);
+                check.report(RUN_STATES, id, problem);
+            }
+            Look::There(_) | Look::Unreadable => {}
+            Look::Missing => check.report(RUN_STATES, id, "it has no row in `run-specs`"),
+        }
+        if !check.is_there(JOURNAL, (id, 0_u64))? {
+            check.report(RUN_STATES, id, "it has no journal, or one without a beginning");
+        }
+        for (task, problem) in problems(&run) {
+            let about = task.map_or(String::new(), |task| format!("task {}: ", task.0));
+            check.report(RUN_STATES, id, format!("{about}{problem}"));
+        }
+        for (index, task) in (0..).map(TaskIndex).zip(&run.tasks) {
+            task_indexes(check, id, index, task)?;
+        }
+        Ok(())
+    })
+}
+
+/// A task that a host has to see to after a restart.
+pub(super) fn is_active(task: &TaskRun) -> bool {
+    task.status == Status::Running || task.queued_at.is_some()
+}
+
+/// What has to be found elsewhere of a task run.
+fn task_indexes(check: &mut Check<'_>, run: RunId, index: TaskIndex, task: &TaskRun) -> Result {
+    let mut missing = Vec::new();
+    if is_active(task) && !check.is_there(ACTIVE_TASKS, (run, index))? {
+        missing.push("`active-tasks` does not list it".to_owned());
+    }
+    if task.has_snapshot && !check.is_there(SNAPSHOTS, (run, index, 0_u8))? {
+        missing.push("its snapshot is missing".to_owned());
+    }
+    for (at, timer) in
+        [(task.retry_at, TaskTimer::Retry), (task.schedule_deadline, TaskTimer::ScheduleTimeout)]
+    {
+        if let Some(at) = at
+            && !check.is_there(TIMERS, (at, Timer::Task { run, task: index, timer }))?
+        {
+            missing.push(format!("its timer of {at} ({}) is missing", timer_word(timer)));
+        }
+    }
+    for wait in &task.waits {
+        missing.extend(missing_wait(check, run, index, wait)?);
+    }
+    for problem in missing {
+        check.report(RUN_STATES, run, format!("task {}: {problem}", index.0));
+    }
+    Ok(())
+}
+
+pub(super) fn timer_word(timer: TaskTimer) -> &'static str {
+    match timer {
+        TaskTimer::Retry => "next attempt",
+        TaskTimer::ScheduleTimeout => "schedule timeout",
+    }
+}
+
+/// What is missing to settle a wait.
+fn missing_wait(check: &mut Check<'_>, run: RunId, task: TaskIndex, wait: &Wait) -> Result<Option<String>> {
+    let id = wait.id;
+    Ok(match &wait.condition {
+        WaitCondition::Until(at) => {
+            let timer = Timer::Wait { run, task, wait: id };
+            (!check.is_there(TIMERS, (*at, timer))?).then(|| format!("wait {} has no timer at {at}", id.0))
+        }
+        WaitCondition::Event { key_pattern, filter, .. } => {
+            let table = tables::event_waits(key_pattern);
+            match check.look(table, (key_pattern.as_str(), run, task, id))? {
+                Look::There(EventWaitRow { filter: stored, .. }) if stored != *filter => {
+                    Some(format!("wait {} has another filter in `{}`", id.0, table.name))
+                }
+                Look::There(_) | Look::Unreadable => None,
+                Look::Missing => Some(format!("wait {} is missing in `{}`", id.0, table.name)),
+            }
+        }
+        WaitCondition::Run(awaited) => (!check.is_there(RUN_WAITS, (*awaited, run, task, id))?)
+            .then(|| format!("wait {} is missing in `run-waits`", id.0)),
+    })
+}
+
+pub(super) fn journals(check: &mut Check<'_>) -> Result {
+    let mut at: Option<Journal> = None;
+    check.each(JOURNAL, |check, (run, sequence), entry| {
+        if at.as_ref().is_none_or(|journal| journal.run != run) {
+            if let Some(journal) = at.take() {
+                journal.end(check)?;
+            }
+            if !check.is_there(RUN_SPECS, run)? {
+                check.report(JOURNAL, run, "it is of a run that is not there");
+            }
+            at = Some(Journal { run, next: 0, last: None });
+        }
+        let Some(journal) = &mut at else { return Ok(()) };
+        if sequence != journal.next {
+            let problem = format!("entry {} is missing; the next one is {sequence}", journal.next);
+            check.report(JOURNAL, run, problem);
+        }
+        journal.next = sequence.saturating_add(1);
+        if let JournalEntry::Transition(transition) = entry {
+            journal.last = Some(transition.run);
+        }
+        Ok(())
+    })?;
+    if let Some(journal) = at {
+        journal.end(check)?;
+    }
+    Ok(())
+}
+
+/// The journal of a run, as far as it was read.
+struct Journal {
+    run: RunId,
+    next: u64,
+    /// The status of the run after the last transition.
+    last: Option<Status>,
+}
+
+impl Journal {
+    fn end(self, check: &mut Check<'_>) -> Result {
+        let Look::There(run) = check.look(RUN_STATES, self.run)? else { return Ok(()) };
+        if self.last != Some(run.status) {
+            let last = self.last.map_or("nothing", Status::word);
+            let problem = format!("it ends with {last}, and the run is {}", run.status.word());
+            check.report(JOURNAL, self.run, problem);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn snapshots(check: &mut Check<'_>) -> Result {
+    let mut at: Option<(RunId, TaskIndex, Vec<u8>, usize)> = None;
+    check.each(SNAPSHOTS, |check, (run, task, number), part| {
+        if at.as_ref().is_none_or(|(r, t, ..)| (*r, *t) != (run, task)) {
+            if let Some((run, task, bytes, _)) = at.take() {
+                snapshot(check, run, task, &bytes)?;
+            }
+            at = Some((run, task, Vec::new(), 0));
+        }
+        let Some((_, _, bytes, next)) = &mut at else { return Ok(()) };
+        if usize::from(number) != *next {
+            let problem = format!("part {next} is missing; the next one is {number}");
+            check.report(SNAPSHOTS, format!("{run} {}", task.0), problem);
+        }
+        *next = usize::from(number) + 1;
+        bytes.extend_from_slice(&part);
+        Ok(())
+    })?;
+    match at {
+        Some((run, task, bytes, _)) => snapshot(check, run, task, &bytes),
+        None => Ok(()),
+    }
+}
+
+fn snapshot(check: &mut Check<'_>, run: RunId, task: TaskIndex, bytes: &[u8]) -> Result {
+    let row = format!("{run} {}", task.0);
+    match check.look(RUN_STATES, run)? {
+        Look::There(state) if state.task(task).is_some_and(|task| task.has_snapshot) => {}
+        Look::Unreadable => {}
+        Look::There(_) => check.report(SNAPSHOTS, &row, "its task has no snapshot to go on from"),
+        Look::Missing => check.report(SNAPSHOTS, &row, "it is of a run that is not there"),
+    }
+    if let Look::There(spec) = check.look(RUN_SPECS, run)?
+        && let Err(problem) = (check.read_snapshot)(bytes, spec.module)
+    {
+        check.report(SNAPSHOTS, &row, problem);
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! What wakes runs: timers, and waits for events and for other runs.
+
+use dormouse_core::id::{RunId, TaskIndex, WaitId};
+use dormouse_core::run::{TaskRun, TaskTimer};
+use dormouse_core::time::Timestamp;
+use dormouse_core::wait::WaitCondition;
+
+use super::runs::timer_word;
+use super::{Check, Look, Result};
+use crate::store::rows::{EventWaitRow, ScheduledStatus, Timer};
+use crate::store::tables::{
+    CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, RUN_STATES, RUN_WAITS, SCHEDULED, TIMERS, Table,
+};
+
+pub(super) fn timers(check: &mut Check<'_>) -> Result {
+    check.each(TIMERS, |check, (at, timer), ()| {
+        let (row, expected) = match timer {
+            Timer::Wait { run, task, wait } => (
+                format!("{at} {run} {} wait {}", task.0, wait.0),
+                of_task(check, run, task, |task| {
+                    waits(task, wait, |for_| *for_ == WaitCondition::Until(at))
+                })?,
+            ),
+            Timer::Task { run, task, timer } => (
+                format!("{at} {run} {} {}", task.0, timer_word(timer)),
+                of_task(check, run, task, |task| task_timer(task, timer) == Some(at))?,
+            ),
+            Timer::Cron(id) => (
+                format!("{at} cron {id}"),
+                expected(check.look(CRONS, id)?, |cron| cron.next_run_at == Some(at)),
+            ),
+            Timer::Scheduled(id) => (
+                format!("{at} scheduled run {id}"),
+                expected(check.look(SCHEDULED, id)?, |row| {
+                    row.status == ScheduledStatus::Pending && row.trigger_at == at
+                }),
+            ),
+        };
+        if !expected {
+            check.report(TIMERS, row, "nothing waits for it");
+        }
+        Ok(())
+    })
+}
+
+fn task_timer(task: &TaskRun, timer: TaskTimer) -> Option<Timestamp> {
+    match timer {
+        TaskTimer::Retry => task.retry_at,
+        TaskTimer::ScheduleTimeout => task.schedule_deadline,
+    }
+}
+
+pub(super) fn event_waits(check: &mut Check<'_>) -> Result {
+    each_event_wait(check, EVENT_WAITS, false)
+}
+
+pub(super) fn event_pattern_waits(check: &mut Check<'_>) -> Result {
+    each_event_wait(check, EVENT_PATTERN_WAITS, true)
+}
+
+type EventWaits = Table<(String, RunId, TaskIndex, WaitId), EventWaitRow>;
+
+fn each_event_wait(check: &mut Check<'_>, table: EventWaits, pattern: bool) -> Result {
+    check.each(table, |check, (key, run, task, wait), _| {
+        let row = format!("{key} {run} {} wait {}", task.0, wait.0);
+        if key.contains('*') != pattern {
+            check.report(table, &row, "it belongs into the other of the two tables of event waits");
+        }
+        let is_open = |condition: &WaitCondition| {
+            matches!(condition, WaitCondition::Event { key_pattern, .. } if *key_pattern == key)
+        };
+        if !of_task(check, run, task, |task| waits(task, wait, is_open))? {
+            check.report(table, &row, "no task has this wait");
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn run_waits(check: &mut Check<'_>) -> Result {
+    check.each(RUN_WAITS, |check, (awaited, run, task, wait), ()| {
+        let row = format!("{awaited} {run} {} wait {}", task.0, wait.0);
+        if !of_task(check, run, task, |task| waits(task, wait, |for_| *for_ == WaitCondition::Run(awaited)))?
+        {
+            check.report(RUN_WAITS, &row, "no task has this wait");
+        }
+        match check.look(RUN_STATES, awaited)? {
+            Look::There(run) if run.status.is_final() => {
+                check.report(RUN_WAITS, &row, "the run that is waited for has ended, and the wait is open");
+            }
+            Look::There(_) | Look::Unreadable => {}
+            Look::Missing => check.report(RUN_WAITS, &row, "the run that is waited for is not there"),
+        }
+        Ok(())
+    })
+}
+
+fn waits(task: &TaskRun, id: WaitId, is: impl Fn(&WaitCondition) -> bool) -> bool {
+    task.waits.iter().any(|wait| wait.id == id && is(&wait.condition))
+}
+
+/// Whether it holds of a task run, which must be there. Nothing is said of one that cannot be read.
+fn of_task(check: &Check<'_>, run: RunId, task: TaskIndex, holds: impl Fn(&TaskRun) -> bool) -> Result<bool> {
+    Ok(expected(check.look(RUN_STATES, run)?, |run| run.task(task).is_some_and(holds)))
+}
+
+fn expected<V>(look: Look<V>, holds: impl FnOnce(&V) -> bool) -> bool {
+    match look {
+        Look::There(row) => holds(&row),
+        Look::Unreadable => true,
+        Look::Missing => false,
+    }
+}

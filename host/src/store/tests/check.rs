@@ -1,0 +1,453 @@
+//! Damage of every kind is found and named, and what is sound is not.
+
+use dormouse_core::id::{RunId, TaskIndex, Version, WaitId};
+use dormouse_core::run::{Run, Status, TaskRun, Trigger};
+use dormouse_core::wait::{Wait, WaitCondition};
+
+use super::samples::*;
+use crate::store::check::{Problem, check};
+use crate::store::rows::*;
+use crate::store::{Read, Store, StoreError, Tx, tables};
+
+const TASK: TaskIndex = TaskIndex(0);
+
+pub(super) fn problems(store: &Store) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let any_bytes_are_a_snapshot =
+        |bytes: &[u8], _| if bytes.is_empty() { Err("it is empty".to_owned()) } else { Ok(()) };
+    check(&store.reader().unwrap(), any_bytes_are_a_snapshot, &mut |problem| found.push(problem)).unwrap();
+    found
+}
+
+/// The wait ids of the sleeping run.
+const UNTIL: WaitId = WaitId(1);
+const EVENT: WaitId = WaitId(2);
+const PATTERN: WaitId = WaitId(3);
+const RUN: WaitId = WaitId(4);
+
+fn sleeper() -> RunRow {
+    let event =
+        |key: &str| WaitCondition::Event { key_pattern: key.to_owned(), filter: None, look_back: None };
+    let waits = [
+        (UNTIL, WaitCondition::Until(at(60_000))),
+        (EVENT, event("a.b")),
+        (PATTERN, event("a.*")),
+        (RUN, WaitCondition::Run(run_id(2))),
+    ];
+    let mut row = sound_run(1, Status::Sleeping);
+    row.run.tasks[0].has_snapshot = true;
+    row.run.tasks[0].waits = waits.into_iter().map(|(id, condition)| Wait { id, condition }).collect();
+    row
+}
+
+/// A run of one task that is in this status.
+fn sound_run(n: u8, status: Status) -> RunRow {
+    let mut run = Run::new(1);
+    run.status = status;
+    let queued_at = (status == Status::Queued).then(|| at(1));
+    run.tasks[0] = TaskRun { status, attempt: 1, queued_at, ..TaskRun::default() };
+    if status.is_final() {
+        run.finished_at = Some(at(2));
+        run.tasks[0].finished_at = Some(at(2));
+    }
+    let mut spec = spec(n);
+    spec.parent = None;
+    spec.trigger = Trigger::Call;
+    RunRow { spec, run }
+}
+
+fn insert(tx: &mut Tx<'_>, row: &RunRow) -> Result<(), StoreError> {
+    tx.insert_run(row)?;
+    let JournalEntry::Transition(transition) = transition() else { unreachable!() };
+    let entry = dormouse_core::run::Transition { run: row.run.status, ..transition };
+    tx.append_journal(row.spec.id, &JournalEntry::Transition(entry))?;
+    Ok(())
+}
+
+/// A store with something in every table.
+fn sound() -> Store {
+    let store = store();
+    let digest = digest_of_wasm();
+    store
+        .transact(|tx| -> Result<(), StoreError> {
+            tx.put_module(&ModuleRow { digest, size_bytes: 4, ..module() }, b"wasm")?;
+            tx.put_workflow(&workflow())?;
+            tx.put_version(&VersionRow { module: digest, ..version() })?;
+            let mut sleeping = sleeper();
+            let mut child = sound_run(2, Status::Queued);
+            child.spec.parent = Some(run_id(1));
+            let mut ended = sound_run(3, Status::Cancelled);
+            for row in [&mut sleeping, &mut child, &mut ended] {
+                row.spec.module = digest;
+                insert(tx, row)?;
+            }
+            tx.put_active(run_id(2), TASK)?;
+            tx.put_snapshot(run_id(1), TASK, &[7; 9000])?;
+            tx.put_timer(at(60_000), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL })?;
+            for (key, wait) in [("a.b", EVENT), ("a.*", PATTERN)] {
+                tx.put_event_wait(&EventWaitRow {
+                    key_pattern: key.to_owned(),
+                    run: run_id(1),
+                    task: TASK,
+                    wait,
+                    filter: None,
+                })?;
+            }
+            tx.put_run_wait(RunWaitRow { awaited: run_id(2), run: run_id(1), task: TASK, wait: RUN })?;
+            tx.put_concurrency(&place(2))?;
+            tx.put_cron(&CronRow { last_run: Some(run_id(2)), unfinished: vec![run_id(2)], ..cron() })?;
+            tx.put_timer(at(100), Timer::Cron(cron_id(1)))?;
+            tx.put_scheduled(&ScheduledRow { run: Some(run_id(3)), ..scheduled(1) })?;
+            tx.put_scheduled(&ScheduledRow { status: ScheduledStatus::Pending, run: None, ..scheduled(2) })?;
+            tx.put_timer(at(100), Timer::Scheduled(scheduled_id(2)))?;
+            tx.put_event(&event(1))?;
+            tx.put_idempotency(
+                IdempotencyScope::Events,
+                "e",
+                &IdempotencyRow { id: event_id(1).to_bytes(), expires_at: at(9) },
+            )?;
+            tx.put_idempotency(IdempotencyScope::Runs(&workflow_name("mail")), "r", &idempotency())
+        })
+        .unwrap();
+    store
+}
+
+#[test]
+fn a_sound_store_has_no_problems() {
+    assert_eq!(problems(&sound()), []);
+}
+
+/// The place of a run under the first limit of its version.
+fn place(run: u8) -> ConcurrencyRow {
+    let limit = &version().definition.concurrency[0];
+    let workflow = workflow_name("mail");
+    ConcurrencyRow { workflow, index: 0, key: "k".to_owned(), run: run_id(run), max_runs: limit.max_runs }
+}
+
+type Damage = fn(&mut Tx<'_>) -> Result<(), StoreError>;
+
+fn change_run(tx: &mut Tx<'_>, id: RunId, change: impl FnOnce(&mut Run)) -> Result<(), StoreError> {
+    let mut row = tx.run(id)?.unwrap();
+    change(&mut row.run);
+    tx.put(tables::RUN_STATES, id, &row.run).map(drop)
+}
+
+fn change_spec(
+    tx: &mut Tx<'_>,
+    id: RunId,
+    change: impl FnOnce(&mut dormouse_core::run::RunSpec),
+) -> Result<(), StoreError> {
+    let mut row = tx.run(id)?.unwrap();
+    change(&mut row.spec);
+    tx.put(tables::RUN_SPECS, id, &row.spec).map(drop)
+}
+
+/// What is done to a sound store, and the table and a part of what the check must say of it.
+const DAMAGE: &[(Damage, &str, &str)] = &[
+    (|tx| tx.put_bytes(tables::RUN_STATES, run_id(2), &[9]).map(drop), "run-states", "cannot be read"),
+    (|tx| tx.delete(tables::MODULES, digest_of_wasm()).map(drop), "module-bytes", "no row in `modules`"),
+    (|tx| tx.delete(tables::MODULE_BYTES, digest_of_wasm()).map(drop), "modules", "component is missing"),
+    (|tx| tx.delete(tables::MODULE_BYTES, digest_of_wasm()).map(drop), "run-specs", "its module"),
+    (
+        |tx| tx.put_bytes(tables::MODULE_BYTES, digest_of_wasm(), b"mosh").map(drop),
+        "module-bytes",
+        "have the digest",
+    ),
+    (|tx| tx.put_bytes(tables::MODULE_BYTES, digest_of_wasm(), b"w").map(drop), "modules", "it says 4 bytes"),
+    (|tx| tx.delete_version(&workflow_name("mail"), Version(3)).map(drop), "modules", "version 3 of `mail`"),
+    (
+        |tx| tx.delete_version(&workflow_name("mail"), Version(3)).map(drop),
+        "workflows",
+        "current version 3 is missing",
+    ),
+    (
+        |tx| tx.delete_version(&workflow_name("mail"), Version(3)).map(drop),
+        "run-specs",
+        "version 3 of `mail` is missing",
+    ),
+    (|tx| tx.put_workflow(&WorkflowRow { latest: Version(2), ..workflow() }), "workflows", "2 is the latest"),
+    (|tx| tx.put_workflow(&WorkflowRow { latest: Version(2), ..workflow() }), "versions", "go from 1 to 2"),
+    (
+        |tx| tx.delete(tables::WORKFLOWS, workflow_name("mail")).map(drop),
+        "versions",
+        "its workflow is missing",
+    ),
+    (|tx| tx.delete(tables::WORKFLOWS, workflow_name("mail")).map(drop), "crons", "deleted or not there"),
+    (|tx| tx.delete(tables::RUN_STATES, run_id(2)).map(drop), "run-specs", "no state"),
+    (|tx| tx.delete(tables::RUN_SPECS, run_id(2)).map(drop), "run-states", "no row in `run-specs`"),
+    (|tx| change_spec(tx, run_id(2), |spec| spec.parent = None), "run-children", "another parent"),
+    (|tx| change_spec(tx, run_id(2), |spec| spec.parent = Some(run_id(9))), "run-specs", "is missing"),
+    (
+        |tx| change_spec(tx, run_id(2), |spec| spec.module = digest(8)),
+        "run-specs",
+        "its version is of module",
+    ),
+    (|tx| tx.delete(tables::RUN_CHILDREN, (run_id(1), run_id(2))).map(drop), "run-specs", "does not list it"),
+    (
+        |tx| tx.put(tables::RUN_CHILDREN, (run_id(1), run_id(9)), &()).map(drop),
+        "run-children",
+        "child is not there",
+    ),
+    (
+        |tx| tx.put(tables::RUN_CHILDREN, (run_id(9), run_id(2)), &()).map(drop),
+        "run-children",
+        "parent is not there",
+    ),
+    (
+        |tx| change_run(tx, run_id(2), |run| run.status = Status::Running),
+        "run-states",
+        "not what its tasks amount to",
+    ),
+    (
+        |tx| change_run(tx, run_id(2), |run| run.tasks.push(TaskRun::default())),
+        "run-states",
+        "it has 2 tasks",
+    ),
+    (
+        |tx| change_run(tx, run_id(2), |run| run.tasks[0].queued_at = None),
+        "active-tasks",
+        "neither runs nor stands",
+    ),
+    (
+        |tx| change_run(tx, run_id(2), |run| run.tasks[0].queued_at = None),
+        "run-states",
+        "start its next step",
+    ),
+    (
+        |tx| change_run(tx, run_id(2), |run| run.tasks[0].schedule_deadline = Some(at(5))),
+        "run-states",
+        "(schedule timeout) is missing",
+    ),
+    (
+        |tx| change_run(tx, run_id(2), |run| run.tasks[0].retry_at = Some(at(5))),
+        "run-states",
+        "(next attempt) is missing",
+    ),
+    (
+        |tx| tx.delete(tables::RUNS_BY_STATUS, (workflow_name("mail"), Status::Queued, run_id(2))).map(drop),
+        "run-states",
+        "does not list it as queued",
+    ),
+    (
+        |tx| tx.delete(tables::RUNS_BY_STATUS, (workflow_name("mail"), Status::Queued, run_id(2))).map(drop),
+        "run-counts",
+        "1 runs that are queued, and there are 0",
+    ),
+    (
+        |tx| {
+            tx.put(tables::RUNS_BY_STATUS, (workflow_name("mail"), Status::Failed, run_id(2)), &()).map(drop)
+        },
+        "runs-by-status",
+        "the run is queued",
+    ),
+    (
+        |tx| {
+            tx.put(tables::RUNS_BY_STATUS, (workflow_name("post"), Status::Queued, run_id(2)), &()).map(drop)
+        },
+        "runs-by-status",
+        "of workflow `mail`",
+    ),
+    (
+        |tx| {
+            tx.put(tables::RUNS_BY_STATUS, (workflow_name("post"), Status::Queued, run_id(2)), &()).map(drop)
+        },
+        "run-counts",
+        "not counted",
+    ),
+    (|tx| tx.delete_active(run_id(2), TASK).map(drop), "run-states", "`active-tasks` does not list it"),
+    (|tx| tx.put_active(run_id(9), TASK), "active-tasks", "the run is not there"),
+    (|tx| tx.delete_snapshot(run_id(1), TASK).map(drop), "run-states", "snapshot is missing"),
+    (|tx| tx.delete(tables::SNAPSHOTS, (run_id(1), TASK, 0_u8)).map(drop), "snapshots", "part 0 is missing"),
+    (|tx| tx.put_snapshot(run_id(2), TASK, b"x"), "snapshots", "no snapshot to go on from"),
+    (|tx| tx.put_snapshot(run_id(9), TASK, b"x"), "snapshots", "a run that is not there"),
+    (|tx| tx.put_snapshot(run_id(1), TASK, b""), "snapshots", "it is empty"),
+    (|tx| tx.delete(tables::JOURNAL, (run_id(2), 0_u64)).map(drop), "run-states", "it has no journal"),
+    (
+        |tx| tx.put(tables::JOURNAL, (run_id(2), 2_u64), &log_line()).map(drop),
+        "journal",
+        "entry 1 is missing",
+    ),
+    (|tx| tx.append_journal(run_id(2), &transition()).map(drop), "journal", "it ends with failed"),
+    (|tx| tx.append_journal(run_id(9), &transition()).map(drop), "journal", "a run that is not there"),
+    (
+        |tx| tx.delete_timer(at(60_000), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL }).map(drop),
+        "run-states",
+        "wait 1 has no timer",
+    ),
+    (
+        |tx| tx.put_timer(at(1), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL }),
+        "timers",
+        "nothing waits",
+    ),
+    (
+        |tx| {
+            tx.put_timer(
+                at(1),
+                Timer::Task { run: run_id(1), task: TASK, timer: dormouse_core::run::TaskTimer::Retry },
+            )
+        },
+        "timers",
+        "nothing waits",
+    ),
+    (|tx| tx.put_timer(at(1), Timer::Cron(cron_id(1))), "timers", "nothing waits"),
+    (|tx| tx.put_timer(at(1), Timer::Scheduled(scheduled_id(1))), "timers", "nothing waits"),
+    (
+        |tx| tx.delete(tables::EVENT_WAITS, ("a.b".to_owned(), run_id(1), TASK, EVENT)).map(drop),
+        "run-states",
+        "wait 2 is missing",
+    ),
+    (
+        |tx| {
+            tx.put(tables::EVENT_WAITS, ("a.*".to_owned(), run_id(1), TASK, PATTERN), &event_wait()).map(drop)
+        },
+        "event-waits",
+        "the other of the two",
+    ),
+    (
+        |tx| tx.put_event_wait(&EventWaitRow { key_pattern: "b.*".to_owned(), ..event_wait() }),
+        "event-pattern-waits",
+        "no task has this wait",
+    ),
+    (
+        |tx| tx.put(tables::EVENT_WAITS, ("a.b".to_owned(), run_id(1), TASK, EVENT), &event_wait()).map(drop),
+        "run-states",
+        "another filter",
+    ),
+    (
+        |tx| tx.delete(tables::RUN_WAITS, (run_id(2), run_id(1), TASK, RUN)).map(drop),
+        "run-states",
+        "wait 4 is missing",
+    ),
+    (
+        |tx| tx.put(tables::RUN_WAITS, (run_id(3), run_id(1), TASK, RUN), &()).map(drop),
+        "run-waits",
+        "has ended",
+    ),
+    (
+        |tx| tx.put(tables::RUN_WAITS, (run_id(9), run_id(1), TASK, RUN), &()).map(drop),
+        "run-waits",
+        "is not there",
+    ),
+    (
+        |tx| tx.put(tables::RUN_WAITS, (run_id(2), run_id(1), TASK, UNTIL), &()).map(drop),
+        "run-waits",
+        "no task has this wait",
+    ),
+    (
+        |tx| tx.delete(tables::CRON_NAMES, (workflow_name("mail"), cron_name("daily"))).map(drop),
+        "crons",
+        "`cron-names` does not lead",
+    ),
+    (|tx| tx.delete(tables::CRONS, cron_id(1)).map(drop), "cron-names", "has not that name"),
+    (|tx| tx.delete_timer(at(100), Timer::Cron(cron_id(1))).map(drop), "crons", "timer of"),
+    (
+        |tx| tx.put_cron(&CronRow { enabled: false, last_run: Some(run_id(2)), ..cron() }),
+        "crons",
+        "disabled and has a next time",
+    ),
+    (|tx| tx.put_cron(&CronRow { last_run: None, ..cron() }), "crons", "a last run without its time"),
+    (|tx| tx.put_cron(&CronRow { last_run: Some(run_id(9)), ..cron() }), "crons", "is not there"),
+    (|tx| tx.put_cron(&CronRow { unfinished: Vec::new(), ..cron() }), "crons", "holds times back"),
+    (|tx| tx.put_cron(&CronRow { unfinished: vec![run_id(3)], ..cron() }), "crons", "which has ended"),
+    (|tx| tx.put_concurrency(&place(3)), "concurrency", "still takes a place"),
+    (|tx| tx.put_concurrency(&place(9)), "concurrency", "is not there"),
+    (|tx| tx.put_concurrency(&ConcurrencyRow { index: 7, ..place(2) }), "concurrency", "no such limit"),
+    (
+        |tx| {
+            tx.delete(tables::SCHEDULED_BY_TIME, (ScheduledStatus::Fired, at(100), scheduled_id(1))).map(drop)
+        },
+        "scheduled",
+        "does not list it",
+    ),
+    (|tx| tx.delete(tables::SCHEDULED, scheduled_id(1)).map(drop), "scheduled-by-time", "no scheduled run"),
+    (|tx| tx.delete_timer(at(100), Timer::Scheduled(scheduled_id(2))).map(drop), "scheduled", "timer of"),
+    (|tx| tx.put_scheduled(&ScheduledRow { run: None, ..scheduled(1) }), "scheduled", "has not fired"),
+    (
+        |tx| tx.put_scheduled(&ScheduledRow { run: Some(run_id(9)), ..scheduled(1) }),
+        "scheduled",
+        "is not there",
+    ),
+    (
+        |tx| tx.delete(tables::EVENTS_BY_KEY, ("user.created".to_owned(), at(1), event_id(1))).map(drop),
+        "events",
+        "does not list it",
+    ),
+    (|tx| tx.delete(tables::EVENTS, event_id(1)).map(drop), "events-by-key", "no event"),
+    (|tx| tx.delete(tables::EVENTS, event_id(1)).map(drop), "idempotency", "is not there"),
+    (
+        |tx| tx.put_event(&EventRow { runs: vec![(run_id(9), workflow_name("mail"))], ..event(1) }),
+        "events",
+        "which it started",
+    ),
+    (
+        |tx| {
+            tx.put_idempotency(
+                IdempotencyScope::Events,
+                "e",
+                &IdempotencyRow { id: [9; 16], expires_at: at(9) },
+            )
+        },
+        "idempotency",
+        "is not there",
+    ),
+    (
+        |tx| tx.delete(tables::IDEMPOTENCY, (String::new(), "e".to_owned())).map(drop),
+        "idempotency-by-expiry",
+        "no key expires",
+    ),
+    (
+        |tx| tx.delete(tables::IDEMPOTENCY_BY_EXPIRY, (at(9), String::new(), "e".to_owned())).map(drop),
+        "idempotency",
+        "does not list it",
+    ),
+    (
+        |tx| tx.put_bytes(tables::TIMERS, (at(1), Timer::Cron(cron_id(1))), b"x").map(drop),
+        "timers",
+        "cannot be read",
+    ),
+];
+
+fn digest_of_wasm() -> dormouse_core::id::ModuleDigest {
+    dormouse_core::id::ModuleDigest::from_bytes(<sha2::Sha256 as sha2::Digest>::digest(b"wasm").into())
+}
+
+#[test]
+fn every_kind_of_damage_is_found_and_named() {
+    for (damage, table, problem) in DAMAGE {
+        let store = sound();
+        store.transact(|tx| damage(tx)).unwrap();
+        let found = problems(&store);
+        assert!(
+            found.iter().any(|found| found.table == *table && found.problem.contains(problem)),
+            "nothing said `{problem}` of {table}, but {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn every_table_but_meta_has_rows_in_the_sound_store_and_is_read() {
+    let store = sound();
+    for (slot, table) in tables::ALL.iter().enumerate().skip(1) {
+        let sound = store.reader().unwrap();
+        let first = {
+            use crate::store::source::Source;
+            use redb::ReadableTable;
+            let row = sound.raw(slot).unwrap().first().unwrap();
+            row.map(|(key, _)| key.value().to_vec())
+        };
+        let key = first.unwrap_or_else(|| panic!("{table} is empty"));
+        assert!(!key.is_empty());
+    }
+}
+
+#[test]
+fn what_retention_took_is_no_damage() {
+    let store = sound();
+    store
+        .transact(|tx| -> Result<(), StoreError> {
+            tx.put_event(&EventRow { runs: vec![(run_id(9), workflow_name("mail"))], ..event(1) })?;
+            tx.put_kept_since(at(10))
+        })
+        .unwrap();
+    assert_eq!(problems(&store), []);
+}
