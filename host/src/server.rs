@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{io, thread};
 
 use dormouse_core::time::Timestamp;
@@ -22,12 +23,16 @@ pub(crate) const STORE_FILE: &str = "dormouse.redb";
 /// Memory for pages of the store. It keeps what is hot; the rest is a read away.
 pub(crate) const STORE_CACHE_BYTES: usize = 64 << 20;
 
-/// A host that serves its API.
+/// How long requests and steps that were cut off may hold the store once the host has stopped.
+const CLOSING: Duration = Duration::from_secs(10);
+
+/// A host that serves its API. One that is dropped stops in the background.
 pub struct Server {
     host: Host,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<io::Result<()>>,
+    /// Serves, then stops the host and waits until its store is closed.
+    serving: JoinHandle<Result<(), Cause>>,
 }
 
 /// Why a host did not start, or ended.
@@ -67,6 +72,7 @@ impl Server {
         let unusable = |source| Cause::Data { path: config.data.clone(), source };
         std::fs::create_dir_all(&config.data).map_err(unusable)?;
         let store = Store::open(&config.data.join(STORE_FILE), STORE_CACHE_BYTES, clock.now())?;
+        let closed = store.closed();
         let runtime = Runtime::new(
             RuntimeConfig {
                 cache_dir: config.cache,
@@ -83,7 +89,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         // Whoever lets go of the server stops it as well.
         let shutdown = async { drop(stopped.await) };
-        let serving = tokio::spawn(api::serve(host.clone(), listener, shutdown));
+        let serving = tokio::spawn(serve(host.clone(), listener, shutdown, closed));
         Ok(Self { host, address, stop, serving })
     }
 
@@ -119,12 +125,27 @@ impl Server {
     ///
     /// When the store or the API has failed.
     pub async fn stop(self) -> Result<(), ServerError> {
+        let Self { host, stop, serving, .. } = self;
+        drop(host);
         // The API may have ended by itself.
-        let _ = self.stop.send(());
-        let served = self.serving.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        let host = self.host;
-        let ended = tokio::task::spawn_blocking(move || host.stop()).await;
-        ended.unwrap_or(Ok(())).map_err(Cause::from)?;
-        Ok(served.map_err(Cause::from)?)
+        let _ = stop.send(());
+        Ok(serving.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))?)
     }
+}
+
+/// Serves the API until `shutdown`, then stops the host. Returns when nobody has the store any more:
+/// the next host can open it.
+async fn serve(
+    host: Host,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    closed: impl Future<Output = ()>,
+) -> Result<(), Cause> {
+    let served = api::serve(host.clone(), listener, shutdown).await;
+    let stopped = tokio::task::spawn_blocking(move || host.stop()).await;
+    if tokio::time::timeout(CLOSING, closed).await.is_err() {
+        tracing::warn!("a request or a step still holds the store");
+    }
+    stopped.unwrap_or(Ok(()))?;
+    Ok(served?)
 }

@@ -25,5 +25,6 @@ mod runs;
 mod scheduled;
 mod size;
 mod sleeping;
+mod stopping;
 mod versions;
 mod waits;

@@ -135,7 +135,21 @@ impl TestHost {
     fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             self.runtime.block_on(server.stop()).expect("the host ends well");
+            self.check_store();
         }
+    }
+
+    /// Every test leaves a store in which every invariant holds.
+    fn check_store(&self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let mut problems = Vec::new();
+        let checked = dormouse::check(&self.folder.path().join("data"), &mut |problem| {
+            problems.push(problem.to_string());
+        });
+        assert!(checked.is_ok_and(|rows| rows > 0), "the store can be read");
+        assert!(problems.is_empty(), "{problems:#?}");
     }
 
     fn server(&self) -> &Server {

@@ -12,6 +12,8 @@ use redb::{
     BackendError, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError,
 };
 
+use tokio::sync::watch;
+
 use super::error::{OpenError, StoreError};
 use super::migrate;
 use super::reader::Reader;
@@ -25,9 +27,16 @@ const QUICK_REPAIR_FROM_BYTES: u64 = 64 << 20;
 /// All that the host knows, in one file. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Store {
-    database: Arc<Database>,
+    opened: Arc<Opened>,
     /// How long the file is now.
     length: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// An open database; whoever can reach it has a share of this.
+pub(super) struct Opened {
+    database: Database,
+    /// Goes last, when the file is closed.
+    closed: watch::Sender<()>,
 }
 
 impl Store {
@@ -55,8 +64,8 @@ impl Store {
     /// When the file is damaged beyond that, or cannot be read.
     pub(crate) fn verify_file(&mut self, path: &Path) -> Result<bool, OpenError> {
         let in_use = || OpenError::Locked { path: path.to_owned() };
-        let database = Arc::get_mut(&mut self.database).ok_or_else(in_use)?;
-        database.check_integrity().map_err(|error| Place(path).database(error))
+        let opened = Arc::get_mut(&mut self.opened).ok_or_else(in_use)?;
+        opened.database.check_integrity().map_err(|error| Place(path).database(error))
     }
 
     /// The same for whatever holds the bytes and knows their number; the path is for messages.
@@ -73,7 +82,8 @@ impl Store {
         builder.set_cache_size(cache_bytes);
         let database = builder.create_with_backend(backend).map_err(|e| at.database(e))?;
         migrate::bring_up_to_date(&database, path, now)?;
-        Ok(Self { database: Arc::new(database), length: Arc::new(length) })
+        let opened = Opened { database, closed: watch::Sender::new(()) };
+        Ok(Self { opened: Arc::new(opened), length: Arc::new(length) })
     }
 
     /// Applies a batch of changes: all of them, durably, or none when `f` fails. `f` sees what it
@@ -87,7 +97,7 @@ impl Store {
         &self,
         f: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut txn = self.database.begin_write().map_err(StoreError::from)?;
+        let mut txn = self.opened.database.begin_write().map_err(StoreError::from)?;
         txn.set_durability(Durability::Immediate).map_err(StoreError::from)?;
         txn.set_quick_repair((self.length)() >= QUICK_REPAIR_FROM_BYTES);
         let mut tx = Tx::new(&txn);
@@ -98,10 +108,19 @@ impl Store {
         Ok(value)
     }
 
+    /// Resolves when nobody has the store any more and its file is closed. Does not itself hold it.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut closed = self.opened.closed.subscribe();
+        async move {
+            // The sender never sends: an error is its end.
+            while closed.changed().await.is_ok() {}
+        }
+    }
+
     /// The state of the last commit. It stays as it is while others write; drop it soon, because
     /// the file cannot reuse what it still shows.
     pub(crate) fn reader(&self) -> Result<Reader, StoreError> {
-        Ok(Reader::new(self.database.begin_read()?))
+        Ok(Reader::new(self.opened.database.begin_read()?, Arc::clone(&self.opened)))
     }
 }
 

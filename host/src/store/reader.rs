@@ -2,9 +2,11 @@
 
 use std::array;
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use redb::{ReadOnlyTable, ReadTransaction};
 
+use super::db::Opened;
 use super::error::StoreError;
 use super::source::{CountChanges, Source};
 use super::tables;
@@ -16,11 +18,13 @@ pub(crate) struct Reader {
     /// Opened when first used.
     tables: [OnceCell<OpenTable>; tables::ALL.len()],
     txn: ReadTransaction,
+    /// Keeps the file open for as long as somebody reads.
+    _opened: Arc<Opened>,
 }
 
 impl Reader {
-    pub(super) fn new(txn: ReadTransaction) -> Self {
-        Self { tables: array::from_fn(|_| OnceCell::new()), txn }
+    pub(super) fn new(txn: ReadTransaction, opened: Arc<Opened>) -> Self {
+        Self { tables: array::from_fn(|_| OnceCell::new()), txn, _opened: opened }
     }
 }
 

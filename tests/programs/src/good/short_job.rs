@@ -1,4 +1,4 @@
-//! Workflows under concurrency limits. Each sleeps for as long as it is told.
+//! Workflows under concurrency limits: jobs of customers, short and long.
 
 use std::cell::RefCell;
 use std::time::Duration;
