@@ -158,6 +158,10 @@ fn runs_that_fail_as_they_begin_hold_up_no_later_time() {
 #[test]
 fn a_cron_that_is_not_declared_any_more_is_gone_and_its_runs_end() {
     let host = TestHost::with(&["declared-cron"]);
+    // The other workflow would run every ten seconds of a week.
+    let heartbeat = host.list("/crons?workflow=heartbeat").remove(0);
+    let path = format!("/crons/{}", heartbeat["id"].as_str().unwrap());
+    host.patch(&path, &json!({ "enabled": false })).expect(200);
     host.patch("/workflows/daily-report", &json!({ "paused": true })).expect(200);
     // To 9:00 in Paris on Tuesday.
     host.advance(DAY);
