@@ -230,3 +230,24 @@ fn a_wait_with_a_bad_filter_fails_its_task_and_says_why() {
         "{message}"
     );
 }
+
+#[test]
+fn thousands_of_waits_on_one_key_settle_in_one_push_and_others_go_on() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let waiter = |n: usize| {
+        let filter = if n.is_multiple_of(2) { Value::Null } else { json!(format!("input.n > {}", n % 7)) };
+        json!({ "input": { "pattern": "go", "filter": filter, "look_back_ms": null } })
+    };
+    for begin in [0, 1000] {
+        let runs: Vec<_> = (begin..begin + 1000).map(waiter).collect();
+        host.post("/workflows/event-waiter/runs/bulk", &json!({ "runs": runs })).expect(202);
+    }
+    host.settle();
+    let answer = push(&host, json!({ "key": "go", "payload": { "n": 3 } }));
+    let settled = (0..2000).filter(|n| n % 2 == 0 || n % 7 < 3).count();
+    assert_eq!(answer["settledWaits"], settled);
+    assert_eq!(host.call("echo", &json!(1))["status"], "completed");
+    host.settle();
+    let counts = host.get("/workflows/event-waiter").expect(200)["runCounts"].clone();
+    assert_eq!((&counts["completed"], &counts["sleeping"]), (&json!(settled), &json!(2000 - settled)));
+}

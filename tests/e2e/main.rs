@@ -25,6 +25,6 @@ mod runs;
 mod scheduled;
 mod size;
 mod sleeping;
-mod stopping;
+mod stop;
 mod versions;
 mod waits;
