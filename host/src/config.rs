@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -13,6 +14,9 @@ const SLOTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
 /// Most memory of one instance.
 const MEMORY_BYTES: u64 = 64 << 20;
+
+/// How long what has ended is kept.
+const RETENTION_DAYS: u32 = 30;
 
 /// What the host runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub struct Config {
     pub slots: NonZeroU32,
     /// Most memory that one instance of a guest may have.
     pub memory_bytes_max: u64,
+    /// How long ended runs with their logs, events and fired schedules are kept; for ever if `None`.
+    pub retention: Option<Duration>,
 }
 
 /// Settings as flags or in a file, where each may be absent.
@@ -48,6 +54,10 @@ pub(crate) struct Settings {
     /// Most memory of one instance of a guest, in bytes [default: 67108864]
     #[arg(long, value_name = "BYTES")]
     memory_bytes_max: Option<u64>,
+
+    /// Days that ended runs, their logs, events and fired schedules are kept; 0 means for ever [default: 30]
+    #[arg(long, value_name = "DAYS")]
+    retention_days: Option<u32>,
 }
 
 /// Why the host cannot run with its settings.
@@ -77,6 +87,7 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             slots: SLOTS,
             memory_bytes_max: MEMORY_BYTES,
+            retention: days(RETENTION_DAYS),
         }
     }
 
@@ -94,6 +105,7 @@ impl Config {
             listen: flags.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7666))),
             slots: flags.slots.or(file.slots).unwrap_or(SLOTS),
             memory_bytes_max: flags.memory_bytes_max.or(file.memory_bytes_max).unwrap_or(MEMORY_BYTES),
+            retention: days(flags.retention_days.or(file.retention_days).unwrap_or(RETENTION_DAYS)),
         };
         config.check()?;
         Ok(config)
@@ -108,6 +120,11 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// A retention of so many days; none keeps for ever.
+fn days(days: u32) -> Option<Duration> {
+    (days > 0).then(|| Duration::from_secs(u64::from(days) * 86_400))
 }
 
 impl Settings {
@@ -132,7 +149,8 @@ mod tests {
     #[test]
     fn flags_go_over_the_file_and_the_file_over_the_defaults() {
         let flags = Settings { slots: NonZeroU32::new(7), ..Settings::default() };
-        let config = load("slots = 3\nlisten = \"[::1]:1\"", flags).unwrap();
+        let config = load("slots = 3\nlisten = \"[::1]:1\"\nretention_days = 7", flags).unwrap();
+        assert_eq!(config.retention, Some(Duration::from_secs(7 * 86_400)));
         assert_eq!(config.slots.get(), 7);
         assert_eq!(config.listen.to_string(), "[::1]:1");
         assert_eq!(config.data, Path::new("./dormouse-data"));

@@ -82,7 +82,7 @@ impl Server {
             },
             clock.clone(),
         )?;
-        let host = Host::start(store, runtime, clock, config.slots.get() as usize)?;
+        let host = Host::start(store, runtime, clock, config.slots.get() as usize, config.retention)?;
         let taken = |source| Cause::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(taken)?;
         let address = listener.local_addr()?;

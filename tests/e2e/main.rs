@@ -21,6 +21,7 @@ mod idle;
 mod metrics;
 mod modules;
 mod openapi;
+mod retention;
 mod runs;
 mod scheduled;
 mod size;

@@ -34,7 +34,7 @@ fn host() -> Host {
         guest_threads: 1,
     };
     let runtime = Runtime::new(config, clock.clone()).expect("a runtime");
-    Host::start(store, runtime, clock, 1).expect("a host")
+    Host::start(store, runtime, clock, 1, None).expect("a host")
 }
 
 fn app() -> Router {

@@ -7,6 +7,7 @@ mod triggers;
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use dormouse_core::time::Timestamp;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -57,12 +58,14 @@ impl Host {
         runtime: Runtime,
         clock: Clock,
         slots: usize,
+        keep: Option<Duration>,
     ) -> std::result::Result<Self, StartError> {
         let (sender, commands) = channel();
         let catalog = Catalog::load(&store.reader()?)?;
         let shared = Arc::new(Shared {
             store,
             runtime,
+            keep,
             up_since: clock.now(),
             catalog: RwLock::new(Arc::new(catalog.clone())),
             metrics: Metrics::default(),
@@ -85,7 +88,8 @@ impl Host {
             // A writer that has ended needs no waking.
             drop(sender.send(Command::ClockJumped));
         });
-        let mut writer = Writer { shared: Arc::clone(&shared), memory, commands, next_timer: None };
+        let mut writer =
+            Writer { shared: Arc::clone(&shared), memory, commands, next_timer: None, next_sweep: None };
         let (end, ended) = watch::channel(());
         let run = move || {
             // However it ends, a panic included, this is dropped, and those who wait hear of it.

@@ -14,6 +14,7 @@ mod metrics;
 mod queue;
 mod recovery;
 mod requests;
+mod retention;
 mod runs;
 mod shared;
 mod steps;

@@ -20,6 +20,7 @@ impl Batch<'_, '_> {
         if let Some((key, _)) = &idempotency
             && let Some(row) = self.tx.idempotency(IdempotencyScope::Runs(&target.workflow), key)?
             && row.expires_at > self.now
+            && self.status(RunId::from_bytes(row.id))?.is_some()
         {
             return Ok(Started { id: RunId::from_bytes(row.id), existing: true });
         }

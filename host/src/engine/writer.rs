@@ -20,6 +20,7 @@ use super::catalog::Catalog;
 use super::command::Command;
 use super::metrics::QueueState;
 use super::queue::{ReadyQueue, TaskKey};
+use super::retention;
 use crate::runtime::{GuestLine, StepEnd, StepOutcome};
 use crate::store::rows::{JournalEntry, LogLine, Timer};
 use crate::store::{Read, StoreError};
@@ -112,12 +113,15 @@ pub(super) struct Writer {
     pub(super) commands: Receiver<Command>,
     /// Of the first timer, as of the last commit.
     pub(super) next_timer: Option<Timestamp>,
+    /// When retention may have something to do.
+    pub(super) next_sweep: Option<Timestamp>,
 }
 
 impl Writer {
     /// Does what waited for the recovery.
     pub(super) fn begin(&mut self, recovered: After) {
         self.act(recovered);
+        self.next_sweep = self.shared.keep.map(|_| self.shared.clock.now());
     }
 
     /// Works until it is told to stop or the store fails.
@@ -130,15 +134,18 @@ impl Writer {
             if stop {
                 return Ok(());
             }
+            self.sweep()?;
+            self.tell_idlers();
         }
     }
 
     /// Waits for a command or the first timer, whichever comes first, and takes what there is.
     fn gather(&mut self) -> Vec<Command> {
-        let wait = self.next_timer.map(|at| self.shared.clock.wait_until(at));
+        let next = self.next_timer.into_iter().chain(self.next_sweep).min();
+        let wait = next.map(|at| self.shared.clock.wait_until(at));
         let first = match wait.flatten() {
             Some(timeout) => self.commands.recv_timeout(timeout),
-            None if self.next_timer.is_some_and(|at| at <= self.shared.clock.now()) => {
+            None if next.is_some_and(|at| at <= self.shared.clock.now()) => {
                 return self.take(Vec::new());
             }
             None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -192,7 +199,24 @@ impl Writer {
         }
         self.shared.watchers.tell(&after.touched);
         self.next_timer = after.next_timer;
-        if self.memory.is_idle() && self.next_timer.is_none_or(|at| at > self.shared.clock.now()) {
+    }
+
+    /// Deletes some of what is due to go, in a transaction of its own.
+    fn sweep(&mut self) -> Result<(), StoreError> {
+        let now = self.shared.clock.now();
+        if let Some(keep) = self.shared.keep
+            && self.next_sweep.is_some_and(|at| at <= now)
+        {
+            let next = self.shared.store.transact(|tx| retention::sweep(tx, now, keep))?;
+            self.next_sweep = Some(next);
+        }
+        Ok(())
+    }
+
+    fn tell_idlers(&mut self) {
+        let now = self.shared.clock.now();
+        let quiet = |at: Option<Timestamp>| at.is_none_or(|at| at > now);
+        if self.memory.is_idle() && quiet(self.next_timer) && quiet(self.next_sweep) {
             // One that has given up needs no answer.
             self.memory.idlers.drain(..).for_each(|reply| {
                 let _ = reply.send(self.next_timer);

@@ -151,6 +151,21 @@ pub(crate) trait Read: Source + Sized {
         Ok(all.into_iter().map(|(workflow, counts)| (workflow, counts.0)).collect())
     }
 
+    /// The runs of a workflow that have a status, oldest first.
+    fn visit_oldest_runs(
+        &self,
+        workflow: &WorkflowName,
+        status: Status,
+        mut visit: impl FnMut(RunId) -> ControlFlow<()>,
+    ) -> Result<()> {
+        for entry in self.scan_keys(tables::RUNS_BY_STATUS, Span::under((workflow, status)))? {
+            if visit(entry?.2).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// How many runs there are of each status, in the order of [`Status::ALL`].
     fn total_counts(&self) -> Result<[u64; Counts::LEN]> {
         let mut total = [0; Counts::LEN];
@@ -281,6 +296,11 @@ pub(crate) trait Read: Source + Sized {
         self.get(tables::EVENTS, id)
     }
 
+    /// All events, oldest first.
+    fn visit_oldest_events(&self, visit: impl FnMut(EventRow) -> ControlFlow<()>) -> Result<()> {
+        visit_rows(self.scan(tables::EVENTS, Span::all())?, visit)
+    }
+
     /// All events, newest first, older than `before`.
     fn visit_events(
         &self,
@@ -313,6 +333,12 @@ pub(crate) trait Read: Source + Sized {
         let row =
             |((workflow, index, key, run), max_runs)| ConcurrencyRow { workflow, index, key, run, max_runs };
         entries.map(|entry| entry.map(row)).collect()
+    }
+
+    /// When the first of the idempotency keys expires.
+    fn next_idempotency_expiry(&self) -> Result<Option<Timestamp>> {
+        let first = self.scan_keys(tables::IDEMPOTENCY_BY_EXPIRY, Span::all())?.next().transpose()?;
+        Ok(first.map(|(expires_at, _, _)| expires_at))
     }
 
     /// What an idempotency key stands for; it may have expired.

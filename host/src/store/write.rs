@@ -2,7 +2,7 @@
 
 mod runs;
 
-use dormouse_core::id::{CronId, EventId, ModuleDigest, ScheduledId, Version, WorkflowName};
+use dormouse_core::id::{CronId, EventId, ModuleDigest, ScheduledId};
 use dormouse_core::time::Timestamp;
 
 use super::error::StoreError;
@@ -48,11 +48,6 @@ impl Tx<'_> {
     pub(crate) fn put_version(&mut self, version: &VersionRow) -> Result<()> {
         self.put(tables::VERSIONS, (&version.definition.name, version.version), version)?;
         Ok(())
-    }
-
-    #[cfg_attr(not(test), expect(dead_code, reason = "retention and metrics will call it"))]
-    pub(crate) fn delete_version(&mut self, workflow: &WorkflowName, version: Version) -> Result<bool> {
-        self.delete(tables::VERSIONS, (workflow, version))
     }
 
     pub(crate) fn put_timer(&mut self, at: Timestamp, timer: Timer) -> Result<()> {
@@ -122,7 +117,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "retention and metrics will call it"))]
     pub(crate) fn delete_event(&mut self, id: EventId) -> Result<bool> {
         let Some(old) = self.event(id)? else { return Ok(false) };
         self.delete(tables::EVENTS_BY_KEY, (old.key.as_str(), old.pushed_at, id))?;
@@ -160,7 +154,6 @@ impl Tx<'_> {
     }
 
     /// Deletes up to `limit` idempotency keys that have expired at `now`; returns how many.
-    #[cfg_attr(not(test), expect(dead_code, reason = "retention and metrics will call it"))]
     pub(crate) fn delete_expired_idempotency(&mut self, now: Timestamp, limit: usize) -> Result<usize> {
         let entries = self.scan_keys(tables::IDEMPOTENCY_BY_EXPIRY, Span::all())?;
         let is_due = |entry: &Result<(Timestamp, String, String)>| {

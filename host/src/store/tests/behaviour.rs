@@ -304,7 +304,10 @@ fn modules_workflows_and_versions_come_back_in_order() {
     assert_eq!(reader.versions(&workflow_name("mai")).unwrap(), []);
 
     let delete = |tx: &mut Tx<'_>| -> Result<_> {
-        Ok([tx.delete_module(digest(1))?, tx.delete_version(&workflow_name("mail"), Version(3))?])
+        Ok([
+            tx.delete_module(digest(1))?,
+            tx.delete(crate::store::tables::VERSIONS, (workflow_name("mail"), Version(3)))?,
+        ])
     };
     assert_eq!(store.transact(delete).unwrap(), [true, true]);
     assert_eq!(store.transact(delete).unwrap(), [false, false]);

@@ -154,14 +154,18 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "have the digest",
     ),
     (|tx| tx.put_bytes(tables::MODULE_BYTES, digest_of_wasm(), b"w").map(drop), "modules", "it says 4 bytes"),
-    (|tx| tx.delete_version(&workflow_name("mail"), Version(3)).map(drop), "modules", "version 3 of `mail`"),
     (
-        |tx| tx.delete_version(&workflow_name("mail"), Version(3)).map(drop),
+        |tx| tx.delete(tables::VERSIONS, (workflow_name("mail"), Version(3))).map(drop),
+        "modules",
+        "version 3 of `mail`",
+    ),
+    (
+        |tx| tx.delete(tables::VERSIONS, (workflow_name("mail"), Version(3))).map(drop),
         "workflows",
         "current version 3 is missing",
     ),
     (
-        |tx| tx.delete_version(&workflow_name("mail"), Version(3)).map(drop),
+        |tx| tx.delete(tables::VERSIONS, (workflow_name("mail"), Version(3))).map(drop),
         "run-specs",
         "version 3 of `mail` is missing",
     ),
@@ -415,7 +419,7 @@ fn digest_of_wasm() -> dormouse_core::id::ModuleDigest {
 fn every_kind_of_damage_is_found_and_named() {
     for (damage, table, problem) in DAMAGE {
         let store = sound();
-        store.transact(|tx| damage(tx)).unwrap();
+        store.transact(damage).unwrap();
         let found = problems(&store);
         assert!(
             found.iter().any(|found| found.table == *table && found.problem.contains(problem)),

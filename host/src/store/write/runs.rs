@@ -56,7 +56,6 @@ impl Tx<'_> {
 
     /// Deletes a run with its snapshots and its journal. It must have ended: its timers and waits
     /// are closed and nobody waits for it. Its children stay and keep naming it as their parent.
-    #[cfg_attr(not(test), expect(dead_code, reason = "retention and metrics will call it"))]
     pub(crate) fn delete_run(&mut self, id: RunId) -> Result<bool> {
         let Some(RunRow { spec, run }) = self.run(id)? else { return Ok(false) };
         self.leave_status(id, &spec.workflow, run.status)?;

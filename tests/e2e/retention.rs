@@ -1,0 +1,82 @@
+//! What has ended goes after a time.
+
+use std::time::Duration;
+
+use dormouse_tests::TestHost;
+use serde_json::{Value, json};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn is_there(host: &TestHost, path: &str) -> bool {
+    match host.get(path).status {
+        200 => true,
+        404 => false,
+        status => panic!("{path} was answered with {status}"),
+    }
+}
+
+/// Every test host checks its store when it ends: what goes, goes completely.
+#[test]
+fn finished_runs_events_logs_and_fired_schedules_go_after_30_days() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let body = json!({ "input": { "children": 2, "sleep_ms": 1000 }, "idempotencyKey": "k" });
+    let parent = host.start_with("parent", &body);
+    let event = host.post("/events", &json!({ "key": "triggered:plain", "idempotencyKey": "e" })).expect(201);
+    let (event, started) = (text(&event["event"]["id"]), text(&event["runs"][0]["id"]));
+    let at = |days: u32| host.now().after(days * DAY).to_string();
+    let schedule = |days: u32| {
+        let body = json!({ "triggerAt": at(days), "input": 1 });
+        text(&host.post("/workflows/echo/scheduled", &body).expect(201)["id"])
+    };
+    let (fired, cancelled, pending) = (schedule(2), schedule(2), schedule(90));
+    host.delete(&format!("/scheduled/{cancelled}")).expect(204);
+    let failed = host.start("fails", &json!({ "attempts": 9, "fatal": true }));
+    let sleeper = host.start("map-checksum", &json!({ "n": 10, "sleep_ms": 86_400_000_u64 * 40 }));
+    let of_ended = [
+        format!("/runs/{parent}"),
+        format!("/runs/{started}"),
+        format!("/runs/{failed}"),
+        format!("/events/{event}"),
+    ];
+    let later = [format!("/scheduled/{fired}"), format!("/scheduled/{cancelled}")];
+    let kept = [format!("/scheduled/{pending}"), format!("/runs/{sleeper}")];
+
+    host.advance(29 * DAY);
+    for path in of_ended.iter().chain(&later).chain(&kept) {
+        assert!(is_there(&host, path), "{path} went too early");
+    }
+    host.advance(2 * DAY);
+    for path in &of_ended {
+        assert!(!is_there(&host, path), "{path} is still there");
+    }
+    for path in later.iter().chain(&kept) {
+        assert!(is_there(&host, path), "{path} went too early");
+    }
+    assert_eq!(host.get(&format!("/runs/{parent}/logs")).status, 404);
+    assert_eq!(host.list(&format!("/runs?parent={parent}")), [] as [Value; 0], "children have ended as well");
+    let host = host.restart_after(2 * DAY);
+    host.settle();
+    for path in &later {
+        assert!(!is_there(&host, path), "{path} is still there");
+    }
+    assert!(kept.iter().all(|path| is_there(&host, path)));
+
+    host.advance(8 * DAY);
+    assert_eq!(host.run(&sleeper)["status"], "completed", "it outlived what was made with it");
+    host.advance(31 * DAY);
+    assert!(!is_there(&host, &kept[1]));
+}
+
+#[test]
+fn many_ended_runs_go_in_small_batches_between_which_others_run() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    for _ in 0..3 {
+        let runs = vec![json!({ "input": 1 }); 1000];
+        host.post("/workflows/echo/runs/bulk", &json!({ "runs": runs })).expect(202);
+    }
+    host.settle();
+    host.advance(31 * DAY);
+    assert_eq!(host.get("/workflows/echo").expect(200)["runCounts"]["completed"], 0);
+    assert_eq!(host.call("echo", &json!(1))["output"], 1);
+}
