@@ -42,7 +42,7 @@ fn a_sleep_outlives_the_host_and_its_deadline_stays() {
 }
 
 #[test]
-fn late_sleepers_wake_at_once_and_in_order_of_deadline() {
+fn a_host_that_was_down_wakes_late_sleepers_at_once_in_order_of_deadline() {
     let host = TestHost::with_one_slot(&["dormouse-programs"]);
     let plans = [5, 1, 3, 2, 4].map(|s| json!({ "sleep_ms": s * 1000, "priority": 1 }));
     let id = host.start_with("roll-call", &json!({ "input": plans, "priority": 3 }));

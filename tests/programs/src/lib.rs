@@ -40,6 +40,7 @@ dormouse_sdk::__declare_module![
     good::roll_call::roll_call,
     good::sleep_until::sleep_until,
     good::triggered::triggered,
+    good::wait_tree::wait_tree,
     hostile::deep_recursion::deep_recursion,
     hostile::endless_loop::endless_loop,
     hostile::endless_loop::patient_loop,

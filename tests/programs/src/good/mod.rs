@@ -22,3 +22,4 @@ pub(crate) mod roll_call;
 pub(crate) mod short_job;
 pub(crate) mod sleep_until;
 pub(crate) mod triggered;
+pub(crate) mod wait_tree;
