@@ -1,5 +1,6 @@
 //! Hosts that are killed, stopped and started again on the same data, in real time.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -352,4 +353,62 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<_> = entries.collect();
     files.sort();
     files
+}
+
+/// An event of a stream: its id, its kind and its data.
+type Seen = (u64, String, Value);
+
+/// The whole events of a stream, up to its end or until there are `enough`. One that the end cut
+/// in two was not seen.
+fn follow(host: &Client, id: &str, seen: &mut Vec<Seen>, enough: impl Fn(&[Seen]) -> bool) {
+    let last = seen.last().map(|(id, ..)| id.to_string());
+    let mut lines = host.stream(id, last.as_deref());
+    let mut fields = HashMap::new();
+    while !enough(seen) {
+        let Some(line) = lines.next() else { return };
+        if let Some((name, value)) = line.split_once(": ") {
+            fields.insert(name.to_owned(), value.to_owned());
+        } else if let (Some(id), Some(event), Some(data)) =
+            (fields.remove("id"), fields.remove("event"), fields.remove("data"))
+        {
+            let data = serde_json::from_str(&data).expect("the data is JSON");
+            seen.push((id.parse().expect("ids are numbers"), event, data));
+        }
+    }
+}
+
+#[test]
+fn an_sse_client_sees_every_log_line_and_status_of_a_run_that_lives_through_a_sigkill_without_gap_or_repeat()
+{
+    let (folder, mut host) = deployed();
+    let id = host.start("pusher", &json!({ "tag": "sse", "block_ms": 1000, "sleep_ms": 1000 }));
+    let mut seen = Vec::new();
+    let logged = |seen: &[Seen], times| seen.iter().filter(|(_, kind, _)| kind == "log").count() == times;
+    // Twice the host is killed in the middle of the step, and once while the task sleeps.
+    for times in 1..=2 {
+        follow(&host, &id, &mut seen, |seen| logged(seen, times));
+        assert!(logged(&seen, times), "the stream broke off: {seen:#?}");
+        host.kill();
+        host = start(&folder);
+    }
+    let sleeps = |seen: &[Seen]| seen.last().is_some_and(|(.., data)| data["status"] == "sleeping");
+    follow(&host, &id, &mut seen, sleeps);
+    host.kill();
+    let host = start(&folder);
+    follow(&host, &id, &mut seen, |_| false);
+
+    let (_, kind, data) = seen.last().expect("something was seen");
+    assert_eq!((kind.as_str(), &data["runStatus"]), ("status", &json!("completed")));
+    let path = format!("/runs/{id}");
+    let kept = |kind: &str, list: &str| -> Vec<Seen> {
+        let rows = host.list(&format!("{path}/{list}?limit=200")).into_iter();
+        rows.map(|row| (row["sequence"].as_u64().expect("a number"), kind.to_owned(), row)).collect()
+    };
+    let mut all = [kept("status", "history"), kept("log", "logs")].concat();
+    all.sort_by_key(|(sequence, ..)| *sequence);
+    assert_eq!(seen, all);
+    let repeated: Vec<_> = lines(&host, &id).into_iter().map(|(_, repeated)| repeated).collect();
+    assert_eq!(repeated, [false, true, true]);
+    let sequences: Vec<_> = seen.iter().map(|(sequence, ..)| *sequence).collect();
+    assert_eq!(sequences, (0..sequences.len() as u64).collect::<Vec<_>>());
 }

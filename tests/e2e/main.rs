@@ -16,6 +16,7 @@ mod crons;
 mod errors;
 mod events;
 mod examples;
+mod golden;
 mod hostile;
 mod idle;
 mod metrics;

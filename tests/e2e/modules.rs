@@ -153,3 +153,31 @@ fn a_module_cannot_declare_a_cron_that_was_made_over_the_api() {
     assert_eq!(host.list("/modules").len(), 1);
     assert_eq!(host.get("/workflows/daily-report").expect(200)["currentVersion"], 1);
 }
+
+#[test]
+fn a_sleeping_run_of_an_older_module_wakes_on_its_own_code_after_three_uploads_of_newer_ones_and_two_restarts()
+ {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let mut host = TestHost::with(&["approval"]);
+    let start = |host: &TestHost, seconds: u64| {
+        host.start("approve-expense", &json!({ "expense": "7", "amount": 1, "seconds": seconds }))
+    };
+    // What a module says when it wakes shows which code ran.
+    let says = ["nobody", "second", "third!", "fourth"];
+    let mut runs = vec![start(&host, 600)];
+    for (says, version) in says[1..].iter().zip(2..) {
+        host.settle();
+        upload(&host, &patched("approval", "nobody", says));
+        assert_eq!(host.get("/workflows/approve-expense").expect(200)["currentVersion"], version);
+        runs.push(start(&host, 600));
+        if version < 4 {
+            host.settle();
+            host = host.restart_after(MINUTE);
+        }
+    }
+    for ((id, says), version) in runs.iter().zip(says).zip(1..) {
+        let run = host.to_end(id);
+        assert_eq!(run["output"]["reason"], format!("{says} decided in 600 s"), "{run:#}");
+        assert_eq!(run["version"], version);
+    }
+}

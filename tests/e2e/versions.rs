@@ -5,8 +5,6 @@ use std::time::Duration;
 use dormouse_tests::{Client, TestHost, column, guest, patched};
 use serde_json::{Value, json};
 
-const MINUTE: Duration = Duration::from_secs(60);
-
 /// The module of `durable-sleep` in which the name of an output field tells the edition.
 fn edition(number: u8) -> Vec<u8> {
     patched("durable-sleep", "slept_ms", &format!("slept_v{number}"))
@@ -25,25 +23,6 @@ fn sleeper(client: &Client, seconds: u64) -> String {
 fn assert_ran(run: &Value, field: &str) {
     assert_eq!(run["status"], "completed", "{run:#}");
     assert!(run["output"].get(field).is_some(), "{:#}", run["output"]);
-}
-
-#[test]
-fn a_sleeping_run_of_an_older_module_wakes_on_its_own_code_after_three_uploads_and_two_restarts() {
-    let host = TestHost::with(&["durable-sleep"]);
-    let first = sleeper(&host, 600);
-    host.settle();
-    upload(&host, &edition(2));
-    let host = host.restart_after(MINUTE);
-    let second = sleeper(&host, 600);
-    host.settle();
-    upload(&host, &edition(3));
-    let host = host.restart_after(MINUTE);
-    upload(&host, &edition(4));
-    let fourth = sleeper(&host, 60);
-
-    assert_ran(&host.to_end(&first), "slept_ms");
-    assert_ran(&host.to_end(&second), "slept_v2");
-    assert_ran(&host.to_end(&fourth), "slept_v4");
 }
 
 #[test]

@@ -157,6 +157,13 @@ impl Client {
         Some(run["id"].as_str().expect("a run has an id").to_owned())
     }
 
+    /// `POST` to a host that may die at any moment: `None` when it did so before it answered.
+    #[must_use]
+    pub fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let request = self.agent.post(self.url(path)).content_type("application/json");
+        read(request.send(body.to_string())).ok()
+    }
+
     /// All rows of a list, page by page.
     #[track_caller]
     #[must_use]

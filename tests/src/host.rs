@@ -14,6 +14,10 @@ use crate::Client;
 /// When the virtual clock starts: 2026-01-05T08:00:00Z, a Monday.
 pub const START_MILLIS: u64 = 1_767_600_000_000;
 
+/// Where a host keeps its data within its folder, and its store within that.
+const DATA: &str = "data";
+const STORE: &str = "dormouse.redb";
+
 /// A host whose time stands still unless a test moves it. It listens on a port of its own and keeps
 /// its store in a folder of its own.
 pub struct TestHost {
@@ -54,14 +58,44 @@ impl TestHost {
         Self::start(guests, Some(NonZeroU32::MIN))
     }
 
+    /// Starts a host at this time on a store that another one left, as [`into_store`](Self::into_store)
+    /// gave it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[must_use]
+    pub fn on_store(store: &[u8], now: Timestamp) -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        std::fs::create_dir(folder.path().join(DATA)).expect("there is room for a folder");
+        std::fs::write(folder.path().join(DATA).join(STORE), store).expect("there is room for the store");
+        Self::start_in(folder, None, now)
+    }
+
     fn start(guests: &[&str], slots: Option<NonZeroU32>) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a folder");
-        let clock = Clock::stopped_at(Timestamp::from_millis(START_MILLIS));
+        let host = Self::start_in(folder, slots, Timestamp::from_millis(START_MILLIS));
+        guests.iter().for_each(|guest| drop(host.client.deploy(guest)));
+        host
+    }
+
+    fn start_in(folder: TempDir, slots: Option<NonZeroU32>, now: Timestamp) -> Self {
+        let clock = Clock::stopped_at(now);
         let runtime = tokio::runtime::Runtime::new().expect("there is room for a runtime");
         let server = start(&runtime, &folder, slots, &clock);
         let client = Client::new(&server.address().to_string());
-        guests.iter().for_each(|guest| drop(client.deploy(guest)));
         Self { server: Some(server), slots, clock, client, runtime, folder }
+    }
+
+    /// Ends the host and gives its store.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end well.
+    #[must_use]
+    pub fn into_store(mut self) -> Vec<u8> {
+        self.stop();
+        std::fs::read(self.folder.path().join(DATA).join(STORE)).expect("the store is there")
     }
 
     /// What time it is for the host.
@@ -170,7 +204,7 @@ fn start(
     slots: Option<NonZeroU32>,
     clock: &Clock,
 ) -> Server {
-    let defaults = Config::in_folder(folder.path().join("data"));
+    let defaults = Config::in_folder(folder.path().join(DATA));
     let config = Config { cache: shared_cache(), slots: slots.unwrap_or(defaults.slots), ..defaults };
     runtime.block_on(Server::start(config, clock.clone())).expect("the host starts")
 }
