@@ -36,6 +36,11 @@
 //! Input is any type with `Deserialize`, `Serialize` and `JsonSchema`, output the same. [`data`]
 //! derives all three with nothing but this crate in `Cargo.toml`. A derive by hand needs `serde`
 //! and `schemars` 1 there, as their derives name these crates.
+//!
+//! # Tests
+//!
+//! With the feature `testing` there is `dormouse_sdk::testing`: a host in the test's process, with a
+//! clock that the test moves.
 
 pub use dormouse_sdk_macros::{data, workflow};
 
@@ -51,6 +56,9 @@ pub use crate::workflow::{Named, Target, TaskResult, Workflow};
 
 pub mod log;
 pub mod prelude;
+#[cfg(all(feature = "testing", not(target_family = "wasm")))]
+#[expect(clippy::expect_used, reason = "a test says what is wrong by panicking")]
+pub mod testing;
 
 #[doc(hidden)]
 pub mod bindings;

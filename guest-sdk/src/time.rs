@@ -27,6 +27,12 @@ impl Timestamp {
         Self(millis.min(Self::MAX.0))
     }
 
+    /// A time that is no later than [`Self::MAX`], for constants.
+    #[cfg(all(feature = "testing", not(target_family = "wasm")))]
+    pub(crate) const fn from_valid_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
     /// Milliseconds since the Unix epoch.
     #[must_use]
     pub fn as_millis(self) -> u64 {

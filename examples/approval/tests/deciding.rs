@@ -5,7 +5,8 @@ use dormouse_sdk::testing::{Host, Run};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-#[derive(Debug, PartialEq, serde::Deserialize)]
+#[data]
+#[derive(Debug, PartialEq)]
 struct Outcome {
     approved: bool,
     reason: String,

@@ -7,7 +7,8 @@ use dormouse_sdk::testing::Host;
 fn every_customer_has_a_cron_in_its_own_time_zone() {
     let host = Host::new();
     for (customer, timezone) in [("acme", "Europe/Paris"), ("umbrella", "America/New_York")] {
-        let cron = json!({ "expression": "0 18 * * *", "timezone": timezone, "input": { "customer": customer } });
+        let cron =
+            json!({ "expression": "0 18 * * *", "timezone": timezone, "input": { "customer": customer } });
         host.set_cron("send-digest", customer, cron);
     }
     host.advance(Duration::from_secs(3 * 86_400));

@@ -5,7 +5,7 @@ use dormouse_sdk::testing::{Host, Wait};
 
 const THREE_DAYS: u64 = 3 * 86_400;
 
-#[derive(serde::Deserialize)]
+#[data]
 struct Slept {
     asked_ms: u64,
     slept_ms: u64,

@@ -127,7 +127,8 @@ impl Verdict {
         let is_right = run["status"] == "completed" && run["output"].pointer(pointer) == Some(output);
         self.check(is_right, || format!("run {id} is not what it should be: {run}"));
         let history = host.list(&format!("/runs/{id}/history?limit=200"));
-        let is_end = |row: &&Value| ["completed", "failed", "cancelled"].iter().any(|end| row["runStatus"] == *end);
+        let is_end =
+            |row: &&Value| ["completed", "failed", "cancelled"].iter().any(|end| row["runStatus"] == *end);
         let ends = history.iter().filter(is_end).count();
         self.check(ends == 1, || format!("run {id} has {ends} ends"));
     }
@@ -230,11 +231,13 @@ fn chaos((seconds, every, seed): (u64, u64, u64)) -> anyhow::Result<Vec<String>>
 /// Waits until nothing is left to do.
 fn drain(host: &Client, verdict: &mut Verdict) {
     let began = Instant::now();
-    let open = ["/runs?status=queued", "/runs?status=running", "/runs?status=sleeping", "/scheduled?status=pending"];
+    let open =
+        ["/runs?status=queued", "/runs?status=running", "/runs?status=sleeping", "/scheduled?status=pending"];
     let left = || open.iter().find(|path| host.get(path).expect(200)["rows"] != json!([]));
     while let Some(path) = left() {
         if began.elapsed() > DRAIN_LIMIT {
-            return verdict.check(false, || format!("after {DRAIN_LIMIT:?} there is still something in {path}"));
+            return verdict
+                .check(false, || format!("after {DRAIN_LIMIT:?} there is still something in {path}"));
         }
         thread::sleep(PAUSE);
     }
@@ -262,7 +265,9 @@ fn verify(host: &Client, ledger: &Ledger, verdict: &mut Verdict) -> usize {
     verdict.check(calls == ids.len(), || format!("{} calls gave {calls} runs", ids.len()));
     for (payload, runs) in &ledger.events {
         let id = text(&runs[0]["id"]);
-        verdict.check(runs.as_array().is_some_and(|runs| runs.len() == 1), || format!("event {payload}: {runs}"));
+        verdict.check(runs.as_array().is_some_and(|runs| runs.len() == 1), || {
+            format!("event {payload}: {runs}")
+        });
         verdict.completed_once(host, &id, "", &json!(payload));
     }
     let started = host.list("/runs?trigger=event&limit=200").len();
