@@ -7,6 +7,7 @@
 )]
 
 mod bulk;
+mod api_rows;
 mod children;
 mod cli;
 mod concurrency;
