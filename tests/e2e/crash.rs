@@ -220,7 +220,7 @@ impl Load {
 }
 
 #[test]
-fn a_step_that_ten_hosts_did_not_survive_is_given_up() {
+fn given_up_with_a_reason_when_ten_hosts_in_a_row_did_not_survive_it() {
     let (folder, mut host) = deployed();
     let id = pushing(&host, 60_000);
     for hosts in 1..=9 {

@@ -106,7 +106,7 @@ fn a_run_that_waits_for_its_next_attempt_can_be_cancelled() {
 }
 
 #[test]
-fn a_failed_attempt_is_tried_again_after_a_growing_delay() {
+fn retries_with_exponential_backoff_and_cap() {
     let host = TestHost::with(&["dormouse-programs"]);
     let began = host.now();
     let run = host.call("fails", &json!({ "attempts": 5 }));
@@ -122,7 +122,7 @@ fn a_failed_attempt_is_tried_again_after_a_growing_delay() {
 }
 
 #[test]
-fn a_task_fails_for_good_when_its_attempts_are_used_up_or_its_error_is_fatal() {
+fn non_retryable_errors_and_attempts_that_are_used_up() {
     let host = TestHost::with(&["dormouse-programs"]);
     let used_up = host.call("fails", &json!({ "attempts": 6 }));
     let fatal = host.call("fails", &json!({ "attempts": 6, "fatal": true }));
@@ -136,7 +136,7 @@ fn a_task_fails_for_good_when_its_attempts_are_used_up_or_its_error_is_fatal() {
 }
 
 #[test]
-fn a_new_attempt_starts_from_the_beginning() {
+fn a_new_attempt_starts_the_task_from_the_beginning() {
     let host = TestHost::with(&["dormouse-programs"]);
     let began = host.now();
     let run = host.call("fails", &json!({ "attempts": 1, "sleep_ms": 60_000 }));
@@ -145,7 +145,7 @@ fn a_new_attempt_starts_from_the_beginning() {
 }
 
 #[test]
-fn the_execution_timeout_counts_over_the_steps_and_leaves_out_the_sleep() {
+fn execution_timeout_time_really_running_summed_over_the_steps_of_one_attempt_sleeping_does_not_count() {
     let host = TestHost::with(&["dormouse-programs"]);
     let run = host.call("blocking-sleep", &json!({ "ms": 10, "steps": 3 }));
     assert_eq!(run["status"], "completed", "{run:#}");
@@ -158,7 +158,7 @@ fn the_execution_timeout_counts_over_the_steps_and_leaves_out_the_sleep() {
 }
 
 #[test]
-fn a_run_that_finds_no_slot_in_time_fails_with_a_reason_of_its_own() {
+fn schedule_timeout_expiry_is_a_failure_with_its_own_reason() {
     let host = TestHost::with(&["dormouse-programs"]);
     let in_time = host.start("impatient", &json!(null));
     host.settle();
@@ -174,7 +174,7 @@ fn a_run_that_finds_no_slot_in_time_fails_with_a_reason_of_its_own() {
 }
 
 #[test]
-fn the_history_lists_every_transition() {
+fn a_runs_history_lists_every_transition_with_its_time() {
     let host = TestHost::with(&["dormouse-programs"]);
     let run = host.call("fails", &json!({ "attempts": 1, "sleep_ms": 1000 }));
     let path = format!("/runs/{}/history", run["id"].as_str().unwrap());
@@ -201,6 +201,8 @@ fn the_history_lists_every_transition() {
     let found: Vec<_> = history.iter().map(entry).collect();
     assert_eq!(found, expected.map(|(attempt, texts)| (attempt, texts.map(str::to_owned))));
     assert!(history.iter().all(|entry| entry["task"] == "fails"));
+    assert_eq!((&history[0]["at"], &history[11]["at"]), (&run["createdAt"], &run["finishedAt"]));
+    assert!(history.is_sorted_by_key(|entry| entry["at"].as_str().unwrap()));
     assert!(history.is_sorted_by_key(|entry| entry["sequence"].as_u64().unwrap()));
 
     let after = |since: &Value| host.get(&format!("{path}?since={since}&limit=200")).expect(200);
@@ -208,7 +210,7 @@ fn the_history_lists_every_transition() {
 }
 
 #[test]
-fn log_lines_have_a_level_and_the_attempt_that_wrote_them() {
+fn stdout_stderr_and_log_become_log_lines_of_the_attempt_with_level_and_time() {
     let host = TestHost::with(&["dormouse-programs"]);
     let run = host.call("logger", &json!(null));
     let rows = host.get(&format!("/runs/{}/logs", run["id"].as_str().unwrap())).expect(200);
@@ -217,6 +219,11 @@ fn log_lines_have_a_level_and_the_attempt_that_wrote_them() {
         (row["attempt"].as_u64().unwrap(), texts)
     };
     let found: Vec<_> = rows["rows"].as_array().unwrap().iter().map(line).collect();
+    let times = column(rows["rows"].as_array().unwrap(), "/at");
+    assert_eq!(
+        times,
+        [&[run["createdAt"].as_str().unwrap()][..], &[run["finishedAt"].as_str().unwrap(); 7]].concat()
+    );
     let expected = [
         (1, ["trace", "trace"]),
         (2, ["trace", "trace"]),
@@ -249,7 +256,7 @@ fn events(lines: impl Iterator<Item = String>) -> impl Iterator<Item = (String, 
 }
 
 #[test]
-fn a_stream_goes_on_where_its_reader_left_off() {
+fn a_runs_stream_is_stored_with_sequence_numbers_and_followed_over_sse_from_any_of_them() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = host.start("publisher", &json!({ "chunks": 4, "sleep_ms": 1000 }));
     let (mut seen, mut last) = (Vec::new(), None::<String>);
@@ -273,7 +280,7 @@ fn a_stream_goes_on_where_its_reader_left_off() {
 }
 
 #[test]
-fn a_stream_delivers_what_happens_while_it_is_read() {
+fn log_lines_are_followed_live() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = host.start("map-checksum", &json!({ "n": 1, "sleep_ms": 1000 }));
     host.settle();

@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn delays_double_up_to_the_cap() {
+    fn exponential_backoff_up_to_the_cap() {
         let steady = Backoff { jitter: 0.0, ..Backoff::default() };
         assert_eq!(seconds(steady, 0.7, 1..=4), [1.0, 2.0, 4.0, 8.0]);
         assert_eq!(seconds(steady, 0.7, 12..=14), [2048.0, 3600.0, 3600.0]);
