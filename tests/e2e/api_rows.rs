@@ -6,6 +6,7 @@ use std::time::Duration;
 use dormouse_tests::{Answer, TestHost, column, guest};
 use serde_json::{Value, json};
 
+mod bulk;
 mod triggers;
 
 const ID: &str = "01920b5e-7b1c-7d3e-8f00-000000000001";
