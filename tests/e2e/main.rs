@@ -6,8 +6,8 @@
     reason = "helpers of tests fail by panicking, as tests do"
 )]
 
-mod bulk;
 mod api_rows;
+mod bulk;
 mod children;
 mod cli;
 mod concurrency;
