@@ -1,6 +1,6 @@
 //! Every example is executed, and every guest program has a test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse_tests::{TestHost, column};
@@ -125,16 +125,20 @@ fn every_example_has_a_test_of_its_name_here() {
 
 #[test]
 fn every_program_is_used_by_a_test() {
-    let files = |folder: &str| {
-        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap().flatten()
-    };
-    let tests: String = files("e2e").map(|file| std::fs::read_to_string(file.path()).unwrap()).collect();
     let programs = ["programs/src/good", "programs/src/hostile"].into_iter().flat_map(files);
-    let programs = programs.map(|file| file.file_name().into_string().unwrap());
-    for program in programs.filter(|name| name != "mod.rs") {
-        let name = program.trim_end_matches(".rs").replace('_', "-");
+    let programs = programs.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned());
+    let tests: String = files("e2e").iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    for program in programs.filter(|name| name != "mod") {
+        let name = program.replace('_', "-");
         // By a call, or by an event of its name.
         let is_used = [format!("\"{name}\""), format!("\"{name}:")].iter().any(|text| tests.contains(text));
         assert!(is_used, "no test starts `{name}`");
     }
+}
+
+/// All files of a folder of this package, those of folders within it too.
+fn files(folder: impl AsRef<Path>) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(path) } else { vec![path] }).collect()
 }
