@@ -5,8 +5,13 @@
 //! place under a concurrency limit alternate with all others, which stand in one line in order of
 //! arrival. And of those that need a place, every combination of keys has a lane of its own; the
 //! lanes that have room take turns, so a flood under one key holds up no other key.
+//!
+//! A run that ends makes room for one other, so it calls up one lane, however many wait for a place
+//! under the same limit. A lane that then cannot use the room, as it lacks another place as well,
+//! passes it on to the next.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use dormouse_core::id::{RunId, TaskIndex, WorkflowName};
@@ -30,11 +35,12 @@ pub(super) type Limits = Arc<[(Limit, u32)]>;
 /// Task runs that wait for a slot.
 #[derive(Debug, Default)]
 pub(super) struct ReadyQueue {
-    levels: BTreeMap<std::cmp::Reverse<Priority>, Level>,
+    levels: BTreeMap<Reverse<Priority>, Level>,
     spots: BTreeMap<TaskKey, Spot>,
     /// Since when each of them stands there, by their arrival.
     since: BTreeMap<u64, Timestamp>,
-    arrivals: u64,
+    /// The latest number of an arrival or a turn.
+    numbers: u64,
     paused: HashSet<WorkflowName>,
     /// Of runs under a limit that have not ended.
     limited: HashMap<RunId, Limits>,
@@ -46,10 +52,10 @@ pub(super) struct ReadyQueue {
 struct Level {
     /// Those that need no place under a limit, in order of arrival.
     line: BTreeMap<u64, TaskKey>,
-    /// Those that do, by their limits.
+    /// Those that do, by their limits. A lane goes with the last one that waits in it.
     lanes: HashMap<Limits, Lane>,
     /// Lanes that may have room, in the order of their turns.
-    turns: VecDeque<Limits>,
+    turns: BTreeMap<u64, Limits>,
     /// Whether the line had the last turn.
     line_was_last: bool,
     /// Those of paused workflows; they keep their place in the line.
@@ -57,20 +63,21 @@ struct Level {
 }
 
 /// Task runs of runs that have not begun and are under the same limits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lane {
     waiting: BTreeMap<u64, TaskKey>,
-    state: LaneState,
+    /// When it has its turn, compared with others. It stays the same until one of them begins.
+    turn: u64,
+    lacks: Lacks,
 }
 
-/// What a lane waits for. One that is empty goes when that has come.
-#[derive(Debug, Default, PartialEq, Eq)]
-enum LaneState {
+/// What a lane waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lacks {
     /// Its turn.
-    #[default]
     Turn,
-    /// The end of a run under one of its limits.
-    Room,
+    /// The end of a run under the limit of this position.
+    Room(usize),
     /// Its workflow, which is paused.
     Workflow,
 }
@@ -91,8 +98,9 @@ struct Usage {
     live: BTreeSet<RunId>,
     /// Those of them that have begun.
     begun: HashSet<RunId>,
-    /// Lanes that wait for one of them to end.
-    blocked: Vec<(Priority, Limits)>,
+    /// Lanes that wait for one of them to end, in the order of their turns; by how many may have
+    /// begun at once, in which only versions of a workflow differ.
+    blocked: BTreeMap<u32, BTreeMap<(Reverse<Priority>, u64), Limits>>,
 }
 
 impl ReadyQueue {
@@ -105,13 +113,12 @@ impl ReadyQueue {
         priority: Priority,
         since: Timestamp,
     ) {
-        self.arrivals += 1;
-        let arrival = self.arrivals;
+        let arrival = self.next_number();
         let limits = self.limited.get(&key.0).filter(|limits| !self.has_begun(key.0, limits)).cloned();
         let spot = Spot { workflow: workflow.clone(), priority, arrival, in_lane: limits.is_some() };
         self.spots.insert(key, spot);
         self.since.insert(arrival, since);
-        let level = self.levels.entry(std::cmp::Reverse(priority)).or_default();
+        let level = self.levels.entry(Reverse(priority)).or_default();
         let Some(limits) = limits else {
             let line = match self.paused.contains(workflow) {
                 true => level.parked.entry(workflow.clone()).or_default(),
@@ -121,8 +128,8 @@ impl ReadyQueue {
             return;
         };
         let lane = level.lanes.entry(Arc::clone(&limits)).or_insert_with(|| {
-            level.turns.push_back(limits);
-            Lane::default()
+            level.turns.insert(arrival, limits);
+            Lane { waiting: BTreeMap::new(), turn: arrival, lacks: Lacks::Turn }
         });
         lane.waiting.insert(arrival, key);
     }
@@ -130,12 +137,11 @@ impl ReadyQueue {
     /// Takes a task run out of the line.
     pub(super) fn remove(&mut self, key: TaskKey) {
         let Some(spot) = self.forget(key) else { return };
-        let Some(level) = self.levels.get_mut(&std::cmp::Reverse(spot.priority)) else { return };
         if spot.in_lane {
-            if let Some(limits) = self.limited.get(&key.0) {
-                level.leave_lane(limits, spot.arrival);
+            if let Some(limits) = self.limited.get(&key.0).cloned() {
+                self.leave_lane(&limits, spot.priority, spot.arrival);
             }
-        } else {
+        } else if let Some(level) = self.levels.get_mut(&Reverse(spot.priority)) {
             level.line.remove(&spot.arrival);
             if let Some(parked) = level.parked.get_mut(&spot.workflow) {
                 parked.remove(&spot.arrival);
@@ -149,7 +155,7 @@ impl ReadyQueue {
     }
 
     fn pop_of(&mut self, priority: Priority) -> Option<TaskKey> {
-        let level = self.levels.get_mut(&std::cmp::Reverse(priority))?;
+        let level = self.levels.get_mut(&Reverse(priority))?;
         let line_first = !level.line_was_last || level.turns.is_empty();
         if line_first && let Some((_, key)) = level.line.pop_first() {
             level.line_was_last = true;
@@ -159,7 +165,7 @@ impl ReadyQueue {
         if let Some(key) = self.pop_lane(priority) {
             return Some(key);
         }
-        let level = self.levels.get_mut(&std::cmp::Reverse(priority))?;
+        let level = self.levels.get_mut(&Reverse(priority))?;
         let (_, key) = level.line.pop_first()?;
         self.forget(key);
         Some(key)
@@ -167,36 +173,68 @@ impl ReadyQueue {
 
     /// Gives the next lane that has room its turn; those without wait for it elsewhere.
     fn pop_lane(&mut self, priority: Priority) -> Option<TaskKey> {
-        let level = self.levels.get_mut(&std::cmp::Reverse(priority))?;
-        while let Some(limits) = level.turns.pop_front() {
-            let Some(lane) = level.lanes.get_mut(&limits) else { continue };
-            if limits.iter().any(|(limit, _)| self.paused.contains(&limit.workflow)) {
-                lane.state = LaneState::Workflow;
-                continue;
+        loop {
+            let (_, limits) = self.levels.get_mut(&Reverse(priority))?.turns.pop_first()?;
+            let key = self.take_turn(priority, &limits);
+            self.pass_on(&limits);
+            if key.is_some() {
+                return key;
             }
-            let full = limits.iter().find(|(limit, max)| {
-                let begun = self.usage.get(limit).map_or(0, |usage| usage.begun.len());
-                u32::try_from(begun).is_ok_and(|begun| begun >= *max)
-            });
-            if let Some((limit, _)) = full {
-                lane.state = LaneState::Room;
-                let usage = self.usage.entry(limit.clone()).or_default();
-                usage.blocked.push((priority, Arc::clone(&limits)));
-                continue;
-            }
-            let next = lane.waiting.pop_first();
-            if lane.waiting.is_empty() {
-                level.lanes.remove(&limits);
-            } else {
-                level.turns.push_back(Arc::clone(&limits));
-            }
-            let Some((_, key)) = next else { continue };
-            level.line_was_last = false;
-            self.forget(key);
-            self.begin(key.0, &limits);
-            return Some(key);
         }
-        None
+    }
+
+    /// Has the first one of a lane begin; if that cannot be, the lane waits for what it lacks.
+    fn take_turn(&mut self, priority: Priority, limits: &Limits) -> Option<TaskKey> {
+        let lacks = self.lacks(limits);
+        let next_turn = self.next_number();
+        let level = self.levels.get_mut(&Reverse(priority))?;
+        let lane = level.lanes.get_mut(limits)?;
+        lane.lacks = lacks;
+        match lacks {
+            Lacks::Workflow => return None,
+            Lacks::Room(index) => {
+                let (limit, max) = &limits[index];
+                let blocked = &mut self.usage.entry(limit.clone()).or_default().blocked;
+                let turn = (Reverse(priority), lane.turn);
+                blocked.entry(*max).or_default().insert(turn, Arc::clone(limits));
+                return None;
+            }
+            Lacks::Turn => {}
+        }
+        let (_, key) = lane.waiting.pop_first()?;
+        lane.turn = next_turn;
+        if lane.waiting.is_empty() {
+            level.lanes.remove(limits);
+        } else {
+            level.turns.insert(next_turn, Arc::clone(limits));
+        }
+        level.line_was_last = false;
+        self.forget(key);
+        self.begin(key.0, limits);
+        Some(key)
+    }
+
+    /// What a lane under these limits lacks beside its turn.
+    fn lacks(&self, limits: &Limits) -> Lacks {
+        if limits.iter().any(|(limit, _)| self.paused.contains(&limit.workflow)) {
+            return Lacks::Workflow;
+        }
+        let is_full = |(limit, max): &(Limit, u32)| {
+            self.usage.get(limit).is_some_and(|usage| usage.begun_count() >= *max)
+        };
+        limits.iter().position(is_full).map_or(Lacks::Turn, Lacks::Room)
+    }
+
+    /// Calls up a lane for what room there is under each of these limits. To be called when there is
+    /// more of it, and when a lane that might have taken it is no longer among the turns: so room is
+    /// never left while a lane waits for it.
+    fn pass_on(&mut self, limits: &Limits) {
+        for (limit, _) in limits.iter() {
+            let next = self.usage.get_mut(limit).and_then(Usage::unblock);
+            if let Some((Reverse(priority), lane)) = next {
+                self.levels.entry(Reverse(priority)).or_default().call_up(lane);
+            }
+        }
     }
 
     /// Counts a run as begun; tasks of it that still stand in a lane need no place any more.
@@ -205,13 +243,45 @@ impl ReadyQueue {
             self.usage.entry(limit.clone()).or_default().begun.insert(run);
         }
         let tasks = self.spots.range_mut((run, TaskIndex(0))..=(run, TaskIndex(u8::MAX)));
-        for (key, spot) in tasks.filter(|(_, spot)| spot.in_lane) {
-            spot.in_lane = false;
-            if let Some(level) = self.levels.get_mut(&std::cmp::Reverse(spot.priority)) {
-                level.leave_lane(limits, spot.arrival);
-                level.line.insert(spot.arrival, *key);
-            }
+        let in_lane: Vec<_> = tasks
+            .filter(|(_, spot)| spot.in_lane)
+            .map(|(key, spot)| {
+                spot.in_lane = false;
+                (*key, spot.priority, spot.arrival)
+            })
+            .collect();
+        for (key, priority, arrival) in in_lane {
+            self.leave_lane(limits, priority, arrival);
+            self.levels.entry(Reverse(priority)).or_default().line.insert(arrival, key);
         }
+    }
+
+    fn leave_lane(&mut self, limits: &Limits, priority: Priority, arrival: u64) {
+        let Some(level) = self.levels.get_mut(&Reverse(priority)) else { return };
+        let Some(lane) = level.lanes.get_mut(limits) else { return };
+        lane.waiting.remove(&arrival);
+        if !lane.waiting.is_empty() {
+            return;
+        }
+        let (turn, lacks) = (lane.turn, lane.lacks);
+        level.lanes.remove(limits);
+        match lacks {
+            Lacks::Turn => drop(level.turns.remove(&turn)),
+            Lacks::Room(index) => {
+                let (limit, max) = &limits[index];
+                let usage = self.usage.get_mut(limit);
+                if let Some(blocked) = usage.and_then(|usage| usage.blocked.get_mut(max)) {
+                    blocked.remove(&(Reverse(priority), turn));
+                }
+            }
+            Lacks::Workflow => {}
+        }
+        self.pass_on(limits);
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
     }
 
     fn forget(&mut self, key: TaskKey) -> Option<Spot> {
@@ -248,9 +318,9 @@ impl ReadyQueue {
             level.line.extend(level.parked.remove(workflow).unwrap_or_default());
             for (limits, lane) in &mut level.lanes {
                 let of_it = limits.iter().any(|(limit, _)| limit.workflow == *workflow);
-                if of_it && lane.state == LaneState::Workflow {
-                    lane.state = LaneState::Turn;
-                    level.turns.push_back(Arc::clone(limits));
+                if of_it && lane.lacks == Lacks::Workflow {
+                    lane.lacks = Lacks::Turn;
+                    level.turns.insert(lane.turn, Arc::clone(limits));
                 }
             }
         }
@@ -282,16 +352,12 @@ impl ReadyQueue {
         for (limit, _) in limits.iter() {
             let Some(usage) = self.usage.get_mut(limit) else { continue };
             usage.live.remove(&run);
-            if usage.begun.remove(&run) {
-                for (priority, lane) in std::mem::take(&mut usage.blocked) {
-                    let level = self.levels.entry(std::cmp::Reverse(priority)).or_default();
-                    level.call_up(lane);
-                }
-            }
+            usage.begun.remove(&run);
             if usage.live.is_empty() {
                 self.usage.remove(limit);
             }
         }
+        self.pass_on(&limits);
         Some(limits)
     }
 
@@ -302,18 +368,28 @@ impl ReadyQueue {
 }
 
 impl Level {
-    /// Puts a lane that waited for room back among the turns.
+    /// Puts a lane that waited for room back among the turns, where it was.
     fn call_up(&mut self, limits: Limits) {
         if let Some(lane) = self.lanes.get_mut(&limits) {
-            lane.state = LaneState::Turn;
-            self.turns.push_back(limits);
+            lane.lacks = Lacks::Turn;
+            self.turns.insert(lane.turn, limits);
         }
     }
+}
 
-    fn leave_lane(&mut self, limits: &Limits, arrival: u64) {
-        if let Some(lane) = self.lanes.get_mut(limits) {
-            lane.waiting.remove(&arrival);
-        }
+impl Usage {
+    fn begun_count(&self) -> u32 {
+        u32::try_from(self.begun.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Takes out the lane whose turn it is of those for which there is room, with its priority.
+    fn unblock(&mut self) -> Option<(Reverse<Priority>, Limits)> {
+        let begun = self.begun_count();
+        let roomy = self.blocked.iter().rev().take_while(|(max, _)| **max > begun);
+        let firsts = roomy.filter_map(|(max, lanes)| Some((*lanes.first_key_value()?.0, *max)));
+        let ((priority, turn), max) = firsts.min()?;
+        let lane = self.blocked.get_mut(&max)?.remove(&(priority, turn))?;
+        Some((priority, lane))
     }
 }
 

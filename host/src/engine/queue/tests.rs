@@ -125,6 +125,54 @@ fn all_limits_of_a_run_hold() {
 }
 
 #[test]
+fn a_lane_keeps_its_turn_while_it_waits_for_room() {
+    let mut queue = ReadyQueue::default();
+    push_limited(&mut queue, 1, &[("tenant", 1), ("user-1", 9)]);
+    push_limited(&mut queue, 2, &[("tenant", 1), ("user-2", 9)]);
+    assert_eq!(drain(&mut queue), [key(1)]);
+    push_limited(&mut queue, 3, &[("tenant", 1), ("user-3", 9)]);
+    queue.unlimit(key(1).0);
+    assert_eq!(drain(&mut queue), [key(2)], "it came before");
+}
+
+#[test]
+fn the_end_of_a_run_calls_up_one_lane_however_many_wait() {
+    let mut queue = ReadyQueue::default();
+    let user = |n: u8| format!("user-{n}");
+    for n in 1..=100 {
+        push_limited(&mut queue, n, &[("tenant", 2), (&user(n), 1)]);
+    }
+    assert_eq!(drain(&mut queue), [1, 2].map(key));
+    let called_up = |queue: &ReadyQueue| queue.levels.values().map(|level| level.turns.len()).sum::<usize>();
+    for n in 1..99 {
+        queue.unlimit(key(n).0);
+        assert_eq!(called_up(&queue), 1);
+        assert_eq!(drain(&mut queue), [key(n + 2)]);
+    }
+}
+
+#[test]
+fn room_that_a_lane_cannot_use_goes_to_the_next() {
+    let mut queue = ReadyQueue::default();
+    for (n, user) in [(1, "user-1"), (2, "user-2"), (3, "user-1")] {
+        push_limited(&mut queue, n, &[("tenant", 2), (user, 1)]);
+    }
+    assert_eq!(drain(&mut queue), [1, 2].map(key));
+    push_limited(&mut queue, 4, &[("tenant", 2), ("user-3", 1)]);
+    assert_eq!(drain(&mut queue), []);
+    queue.unlimit(key(2).0);
+    assert_eq!(drain(&mut queue), [key(4)], "user-1 comes first, but is busy");
+    // It was called up and is gone again before its turn.
+    push_limited(&mut queue, 5, &[("tenant", 2), ("user-4", 1)]);
+    push_limited(&mut queue, 6, &[("tenant", 2), ("user-5", 1)]);
+    assert_eq!(drain(&mut queue), []);
+    queue.unlimit(key(4).0);
+    queue.remove(key(5));
+    queue.unlimit(key(5).0);
+    assert_eq!(drain(&mut queue), [key(6)]);
+}
+
+#[test]
 fn all_tasks_of_a_run_share_its_place() {
     let mut queue = ReadyQueue::default();
     push_limited(&mut queue, 1, &[("k", 1)]);
@@ -155,7 +203,13 @@ fn lanes_of_a_paused_workflow_wait_for_it() {
 
 #[derive(Debug, Clone)]
 enum Act {
-    Arrive { first: u8, second: u8, priority: u8 },
+    /// Versions differ in how many runs the first limit lets begin.
+    Arrive {
+        first: u8,
+        second: u8,
+        priority: u8,
+        max: u32,
+    },
     Pop,
     End(prop::sample::Index),
     Pause,
@@ -164,8 +218,8 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
-        3 => (0..3u8, 0..3u8, 1..=3u8)
-            .prop_map(|(first, second, priority)| Act::Arrive { first, second, priority }),
+        3 => (0..3u8, 0..3u8, 1..=3u8, 1..=3u32)
+            .prop_map(|(first, second, priority, max)| Act::Arrive { first, second, priority, max }),
         3 => Just(Act::Pop),
         2 => any::<prop::sample::Index>().prop_map(Act::End),
         1 => Just(Act::Pause),
@@ -173,39 +227,52 @@ fn acts() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// A run that has not ended: its keys, how many the first limit lets begin, and whether it has begun.
+#[derive(Debug)]
+struct Live {
+    key: TaskKey,
+    keys: [u8; 2],
+    max: u32,
+    begun: bool,
+}
+
+impl Live {
+    fn fits_among(&self, live: &[Self]) -> bool {
+        let begun = |limit: usize| {
+            let same_key = live.iter().filter(|run| run.begun && run.keys[limit] == self.keys[limit]);
+            u32::try_from(same_key.count()).unwrap()
+        };
+        begun(0) < self.max && begun(1) < 3
+    }
+}
+
 proptest! {
     /// Whatever happens: no limit is exceeded, and who could begin does not stand aside.
     #[test]
     fn no_limit_is_exceeded_and_no_run_is_left_behind(acts in vec(acts(), 0..120)) {
         let mut queue = ReadyQueue::default();
-        let mut live: Vec<(TaskKey, [u8; 2], bool)> = Vec::new();
+        let mut live: Vec<Live> = Vec::new();
         let mut paused = false;
-        let begun = |live: &[(TaskKey, [u8; 2], bool)], limit: usize, key: u8| {
-            live.iter().filter(|(_, keys, begun)| *begun && keys[limit] == key).count()
-        };
-        let fits = |live: &[(TaskKey, [u8; 2], bool)], keys: [u8; 2]| {
-            begun(live, 0, keys[0]) < 2 && begun(live, 1, keys[1]) < 3
-        };
         for (n, act) in (0u8..).zip(acts) {
             match act {
-                Act::Arrive { first, second, priority } => {
+                Act::Arrive { first, second, priority, max } => {
                     let keys = [first.to_string(), second.to_string()];
-                    queue.limit(key(n).0, limits(&[(&keys[0], 2), (&keys[1], 3)]), false);
+                    queue.limit(key(n).0, limits(&[(&keys[0], max), (&keys[1], 3)]), false);
                     queue.push(key(n), &name("a"), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
-                    live.push((key(n), [first, second], false));
+                    live.push(Live { key: key(n), keys: [first, second], max, begun: false });
                 }
                 Act::Pop => {
-                    let could = live.iter().any(|(_, keys, begun)| !begun && fits(&live, *keys));
+                    let could = live.iter().any(|run| !run.begun && run.fits_among(&live));
                     let popped = queue.pop();
                     prop_assert_eq!(popped.is_some(), could && !paused);
                     if let Some(popped) = popped {
-                        let at = live.iter().position(|(key, ..)| *key == popped).unwrap();
-                        prop_assert!(!live[at].2 && fits(&live, live[at].1));
-                        live[at].2 = true;
+                        let at = live.iter().position(|run| run.key == popped).unwrap();
+                        prop_assert!(!live[at].begun && live[at].fits_among(&live));
+                        live[at].begun = true;
                     }
                 }
                 Act::End(index) if !live.is_empty() => {
-                    let (ended, ..) = live.remove(index.index(live.len()));
+                    let ended = live.remove(index.index(live.len())).key;
                     queue.remove(ended);
                     queue.unlimit(ended.0);
                 }
@@ -223,14 +290,14 @@ proptest! {
         queue.resume(&name("a"));
         while !live.is_empty() {
             for popped in drain(&mut queue) {
-                live.iter_mut().find(|(key, ..)| *key == popped).unwrap().2 = true;
+                live.iter_mut().find(|run| run.key == popped).unwrap().begun = true;
             }
             let before = live.len();
-            live.retain(|(key, _, begun)| {
-                if *begun {
-                    queue.unlimit(key.0);
+            live.retain(|run| {
+                if run.begun {
+                    queue.unlimit(run.key.0);
                 }
-                !begun
+                !run.begun
             });
             prop_assert!(live.len() < before, "nobody can begin any more: {:?}", live);
         }
