@@ -68,6 +68,38 @@ fn finished_runs_events_logs_and_fired_schedules_go_after_30_days() {
     assert!(!is_there(&host, &kept[1]));
 }
 
+/// A task may ask for the result of a child long after that has ended.
+#[test]
+fn a_child_stays_for_as_long_as_its_parent_goes_on() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let days = |days: u64| days * 86_400_000;
+    let parent = host.start("wait-tree", &json!({ "meanwhile": [1000, { "sleep": days(40) }] }));
+    host.advance(39 * DAY);
+    assert_eq!(host.list(&format!("/runs?parent={parent}"))[0]["status"], "completed");
+    host.advance(DAY);
+    assert_eq!(host.run(&parent)["output"], json!({ "what": 42, "after_ms": days(40) }));
+    host.advance(32 * DAY);
+    assert!(host.list("/runs").is_empty(), "both have gone");
+}
+
+/// Runs that slept for long and ended lately are the oldest of all, and hold up no others.
+#[test]
+fn runs_go_in_time_behind_thousands_that_ended_later() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let bulk = |runs: Vec<Value>| {
+        host.post("/workflows/child/runs/bulk", &json!({ "runs": runs })).expect(202);
+    };
+    let run = |sleep_ms: u64| json!({ "input": { "n": 1, "sleep_ms": sleep_ms, "fail": false } });
+    for _ in 0..2 {
+        bulk(vec![run(20 * 86_400_000); 800]);
+    }
+    bulk(vec![run(0); 10]);
+    host.advance(31 * DAY);
+    assert_eq!(host.get("/workflows/child").expect(200)["runCounts"]["completed"], 1600);
+    host.advance(21 * DAY);
+    assert_eq!(host.get("/workflows/child").expect(200)["runCounts"]["completed"], 0);
+}
+
 #[test]
 fn many_ended_runs_go_in_small_batches_between_which_others_run() {
     let host = TestHost::with(&["dormouse-programs"]);

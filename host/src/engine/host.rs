@@ -17,6 +17,7 @@ use super::catalog::Catalog;
 use super::command::{Command, Reply};
 use super::metrics::Metrics;
 use super::requests::Paged;
+use super::retention::Retention;
 use super::watch::Watchers;
 use super::writer::{Memory, Writer};
 use super::{Error, ErrorKind, Shared};
@@ -65,7 +66,6 @@ impl Host {
         let shared = Arc::new(Shared {
             store,
             runtime,
-            keep,
             up_since: clock.now(),
             catalog: RwLock::new(Arc::new(catalog.clone())),
             metrics: Metrics::default(),
@@ -88,8 +88,9 @@ impl Host {
             // A writer that has ended needs no waking.
             drop(sender.send(Command::ClockJumped));
         });
+        let retention = keep.map(|keep| Retention::new(keep, clock.now()));
         let mut writer =
-            Writer { shared: Arc::clone(&shared), memory, commands, next_timer: None, next_sweep: None };
+            Writer { shared: Arc::clone(&shared), memory, commands, next_timer: None, retention };
         let (end, ended) = watch::channel(());
         let run = move || {
             // However it ends, a panic included, this is dropped, and those who wait hear of it.

@@ -2,11 +2,15 @@
 //! turn.
 //!
 //! Nothing is stored for it. Ids begin with the time of their making, so the first rows of each
-//! index are the oldest: a sweep looks at those, deletes what is due and says when the next may be.
+//! index are the oldest: a pass looks at those, in as many sweeps as that takes, deletes what is due
+//! and says when the next may be. A run stays for as long as the one that spawned it goes on, which
+//! may ask for its result at any time.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use dormouse_core::id::{RunId, WorkflowName};
 use dormouse_core::run::Status;
 use dormouse_core::time::Timestamp;
 
@@ -20,46 +24,79 @@ const ROWS_PER_SWEEP: usize = 4096;
 /// passed over.
 const LOOKED_AT_MAX: usize = 1024;
 
-/// Least time between two sweeps that leave nothing over: what is due goes at most this late.
+/// Least time between two passes: what is due goes at most this late.
 const REST: Duration = Duration::from_secs(3600);
 
 const ENDED: [Status; 3] = [Status::Completed, Status::Failed, Status::Cancelled];
 
-/// Deletes what ended longer than `keep` ago, as much as fits one transaction. Returns when to
-/// sweep again.
-pub(super) fn sweep(tx: &mut Tx<'_>, now: Timestamp, keep: Duration) -> Result<Timestamp, StoreError> {
-    let mut sweep = Sweep { now, keep, room: ROWS_PER_SWEEP, next: now.after(keep) };
-    sweep.runs(tx)?;
-    sweep.events(tx)?;
-    sweep.scheduled(tx)?;
-    let expired = tx.delete_expired_idempotency(now, sweep.room)?;
-    sweep.room -= expired;
-    if sweep.room < ROWS_PER_SWEEP {
-        tx.put_kept_since(now.before(keep))?;
-    }
-    if let Some(expires_at) = tx.next_idempotency_expiry()? {
-        sweep.next = sweep.next.min(expires_at);
-    }
-    Ok(if sweep.room == 0 { now } else { sweep.next.max(now.after(REST)) })
+/// How long what has ended is kept, and how far the present pass has come.
+pub(super) struct Retention {
+    keep: Duration,
+    /// When to sweep next.
+    next: Timestamp,
+    /// Up to which run of a workflow and status the pass has looked.
+    looked_at: HashMap<(WorkflowName, Status), RunId>,
+    /// When the first of what the pass has left is due.
+    first_due: Option<Timestamp>,
 }
 
-struct Sweep {
+impl Retention {
+    /// Begins with a sweep at this time.
+    pub(super) fn new(keep: Duration, now: Timestamp) -> Self {
+        Self { keep, next: now, looked_at: HashMap::new(), first_due: None }
+    }
+
+    /// When there may be something to do.
+    pub(super) fn next(&self) -> Timestamp {
+        self.next
+    }
+
+    /// Deletes what is due, as much as fits one transaction.
+    pub(super) fn sweep(&mut self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
+        let mut sweep = Sweep { now, room: ROWS_PER_SWEEP, more: false, retention: self };
+        sweep.runs(tx)?;
+        sweep.events(tx)?;
+        sweep.scheduled(tx)?;
+        let expired = tx.delete_expired_idempotency(now, sweep.room)?;
+        sweep.take(expired);
+        let (room, more) = (sweep.room, sweep.more);
+        if room < ROWS_PER_SWEEP {
+            tx.put_kept_since(now.before(self.keep))?;
+        }
+        if room == 0 || more {
+            self.next = now;
+            return Ok(());
+        }
+        let expiry = tx.next_idempotency_expiry()?;
+        let due = self.first_due.take().into_iter().chain(expiry).min();
+        self.next = due.unwrap_or_else(|| now.after(self.keep)).max(now.after(REST));
+        self.looked_at.clear();
+        Ok(())
+    }
+}
+
+struct Sweep<'a> {
     now: Timestamp,
-    keep: Duration,
     /// Rows that may still be deleted.
     room: usize,
-    /// When the first of what stays is due.
-    next: Timestamp,
+    /// Whether the pass has not looked at all runs yet.
+    more: bool,
+    retention: &'a mut Retention,
 }
 
-impl Sweep {
+impl Sweep<'_> {
     /// Whether something that ended then is due; otherwise it is remembered.
     fn is_due(&mut self, ended_at: Timestamp) -> bool {
-        let due = ended_at.after(self.keep);
+        let due = ended_at.after(self.retention.keep);
         if due > self.now {
-            self.next = self.next.min(due);
+            let first = self.retention.first_due.get_or_insert(due);
+            *first = due.min(*first);
         }
         due <= self.now
+    }
+
+    fn is_old(&self, made_at: Timestamp) -> bool {
+        made_at.after(self.retention.keep) <= self.now
     }
 
     fn take(&mut self, rows: usize) {
@@ -69,24 +106,32 @@ impl Sweep {
     fn runs(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         for workflow in tx.counts_by_workflow()?.into_keys() {
             for status in ENDED {
-                let mut oldest = Vec::new();
-                tx.visit_oldest_runs(&workflow, status, |id| {
-                    oldest.push(id);
-                    let more = oldest.len() < LOOKED_AT_MAX && id.time().after(self.keep) <= self.now;
-                    if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-                })?;
-                for id in oldest {
-                    if self.room == 0 {
-                        return Ok(());
-                    }
-                    let ended_at = tx.run_state(id)?.and_then(|run| run.finished_at);
-                    if ended_at.is_some_and(|ended_at| self.is_due(ended_at)) {
-                        let rows = tx.journal_len(id)?;
-                        tx.delete_run(id)?;
-                        self.take(1 + usize::try_from(rows).unwrap_or(usize::MAX));
-                    }
-                }
+                self.runs_of(tx, (workflow.clone(), status))?;
             }
+        }
+        Ok(())
+    }
+
+    fn runs_of(&mut self, tx: &mut Tx<'_>, which: (WorkflowName, Status)) -> Result<(), StoreError> {
+        let mut oldest = Vec::new();
+        let after = self.retention.looked_at.get(&which).copied();
+        tx.visit_oldest_runs(&which.0, which.1, after, |id| {
+            oldest.push(id);
+            let more = oldest.len() < LOOKED_AT_MAX && self.is_old(id.time());
+            if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        self.more |= oldest.len() == LOOKED_AT_MAX;
+        for id in oldest {
+            if self.room == 0 {
+                return Ok(());
+            }
+            let ended_at = tx.run_state(id)?.and_then(|run| run.finished_at);
+            if ended_at.is_some_and(|ended_at| self.is_due(ended_at)) && !has_live_parent(tx, id)? {
+                let rows = tx.journal_len(id)?;
+                tx.delete_run(id)?;
+                self.take(1 + usize::try_from(rows).unwrap_or(usize::MAX));
+            }
+            self.retention.looked_at.insert(which.clone(), id);
         }
         Ok(())
     }
@@ -95,7 +140,7 @@ impl Sweep {
         let mut oldest = Vec::new();
         tx.visit_oldest_events(|event| {
             oldest.push((event.id, event.pushed_at));
-            let more = oldest.len() < LOOKED_AT_MAX && event.pushed_at.after(self.keep) <= self.now;
+            let more = oldest.len() < LOOKED_AT_MAX && self.is_old(event.pushed_at);
             if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         for (id, pushed_at) in oldest {
@@ -116,7 +161,7 @@ impl Sweep {
             let mut oldest = Vec::new();
             tx.visit_scheduled(Some(status), None, |row| {
                 oldest.push((row.id, row.trigger_at.max(row.updated_at)));
-                let more = oldest.len() < LOOKED_AT_MAX && row.trigger_at.after(self.keep) <= self.now;
+                let more = oldest.len() < LOOKED_AT_MAX && self.is_old(row.trigger_at);
                 if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             for (id, ended_at) in oldest {
@@ -131,4 +176,10 @@ impl Sweep {
         }
         Ok(())
     }
+}
+
+fn has_live_parent(tx: &Tx<'_>, id: RunId) -> Result<bool, StoreError> {
+    let parent = tx.run_spec(id)?.and_then(|spec| spec.parent);
+    let Some(parent) = parent else { return Ok(false) };
+    Ok(tx.run_state(parent)?.is_some_and(|run| !run.status.is_final()))
 }

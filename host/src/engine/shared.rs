@@ -2,7 +2,6 @@
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use dormouse_core::time::Timestamp;
 
@@ -19,8 +18,6 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) runtime: Runtime,
     pub(crate) clock: Clock,
-    /// How long what has ended is kept; for ever if `None`.
-    pub(crate) keep: Option<Duration>,
     /// When this host started.
     pub(crate) up_since: Timestamp,
     /// As of the last commit.

@@ -20,7 +20,7 @@ use super::catalog::Catalog;
 use super::command::Command;
 use super::metrics::QueueState;
 use super::queue::{ReadyQueue, TaskKey};
-use super::retention;
+use super::retention::Retention;
 use crate::runtime::{GuestLine, StepEnd, StepOutcome};
 use crate::store::rows::{JournalEntry, LogLine, Timer};
 use crate::store::{Read, StoreError};
@@ -113,15 +113,14 @@ pub(super) struct Writer {
     pub(super) commands: Receiver<Command>,
     /// Of the first timer, as of the last commit.
     pub(super) next_timer: Option<Timestamp>,
-    /// When retention may have something to do.
-    pub(super) next_sweep: Option<Timestamp>,
+    /// `None` when everything is kept for ever.
+    pub(super) retention: Option<Retention>,
 }
 
 impl Writer {
     /// Does what waited for the recovery.
     pub(super) fn begin(&mut self, recovered: After) {
         self.act(recovered);
-        self.next_sweep = self.shared.keep.map(|_| self.shared.clock.now());
     }
 
     /// Works until it is told to stop or the store fails.
@@ -141,7 +140,7 @@ impl Writer {
 
     /// Waits for a command or the first timer, whichever comes first, and takes what there is.
     fn gather(&mut self) -> Vec<Command> {
-        let next = self.next_timer.into_iter().chain(self.next_sweep).min();
+        let next = self.next_timer.into_iter().chain(self.next_sweep()).min();
         let wait = next.map(|at| self.shared.clock.wait_until(at));
         let first = match wait.flatten() {
             Some(timeout) => self.commands.recv_timeout(timeout),
@@ -204,19 +203,22 @@ impl Writer {
     /// Deletes some of what is due to go, in a transaction of its own.
     fn sweep(&mut self) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
-        if let Some(keep) = self.shared.keep
-            && self.next_sweep.is_some_and(|at| at <= now)
-        {
-            let next = self.shared.store.transact(|tx| retention::sweep(tx, now, keep))?;
-            self.next_sweep = Some(next);
+        match &mut self.retention {
+            Some(retention) if retention.next() <= now => {
+                self.shared.store.transact(|tx| retention.sweep(tx, now))
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn next_sweep(&self) -> Option<Timestamp> {
+        self.retention.as_ref().map(Retention::next)
     }
 
     fn tell_idlers(&mut self) {
         let now = self.shared.clock.now();
         let quiet = |at: Option<Timestamp>| at.is_none_or(|at| at > now);
-        if self.memory.is_idle() && quiet(self.next_timer) && quiet(self.next_sweep) {
+        if self.memory.is_idle() && quiet(self.next_timer) && quiet(self.next_sweep()) {
             // One that has given up needs no answer.
             self.memory.idlers.drain(..).for_each(|reply| {
                 let _ = reply.send(self.next_timer);

@@ -151,14 +151,16 @@ pub(crate) trait Read: Source + Sized {
         Ok(all.into_iter().map(|(workflow, counts)| (workflow, counts.0)).collect())
     }
 
-    /// The runs of a workflow that have a status, oldest first.
+    /// The runs of a workflow that have a status, oldest first, made later than `after`.
     fn visit_oldest_runs(
         &self,
         workflow: &WorkflowName,
         status: Status,
+        after: Option<RunId>,
         mut visit: impl FnMut(RunId) -> ControlFlow<()>,
     ) -> Result<()> {
-        for entry in self.scan_keys(tables::RUNS_BY_STATUS, Span::under((workflow, status)))? {
+        let span = Span::under((workflow, status)).after(after.map(|id| (workflow, status, id)));
+        for entry in self.scan_keys(tables::RUNS_BY_STATUS, span)? {
             if visit(entry?.2).is_break() {
                 break;
             }

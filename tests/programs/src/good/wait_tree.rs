@@ -18,6 +18,9 @@ pub(crate) enum Tree {
     Event(String),
     /// A child that sleeps for so many milliseconds.
     Child(u64),
+    /// A child that sleeps for so many milliseconds, and is asked for its output only once the
+    /// other has come.
+    Meanwhile(u64, Box<Self>),
     /// All of them.
     Join(Vec<Self>),
     /// The first of the two.
@@ -60,6 +63,11 @@ fn wait(ctx: &Context, tree: Tree) -> Waiting<'_> {
             Tree::Event(key) => ctx.wait_for_event::<Value>(&key).await?,
             Tree::Child(sleep_ms) => {
                 let run = ctx.spawn(&child, &ChildInput { n: 21, sleep_ms, fail: false })?;
+                json!(run.result().await?)
+            }
+            Tree::Meanwhile(sleep_ms, other) => {
+                let run = ctx.spawn(&child, &ChildInput { n: 21, sleep_ms, fail: false })?;
+                wait(ctx, *other).await?;
                 json!(run.result().await?)
             }
             Tree::Join(all) => Value::Array(try_join_all(all.into_iter().map(|one| wait(ctx, one))).await?),
