@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_core::id::{RunId, TaskIndex};
-use dormouse_core::run::{Effect, Lease, Reason, Run, RunEvent, RunSpec, Status, Trigger};
+use dormouse_core::run::{Effect, Lease, Reason, Run, RunEvent, RunSpec, Status, TaskError, Trigger};
 use dormouse_core::wait::{Wait, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::Workflow;
 
@@ -123,15 +123,28 @@ impl Performer<'_, '_, '_> {
         Ok(())
     }
 
-    fn spawn(&mut self, spawn: Spawn) -> Result<(), StoreError> {
+    /// Creates a child, of the version that is current by now.
+    fn spawn(&mut self, mut spawn: Spawn) -> Result<(), StoreError> {
         let now = self.batch.now;
+        let rejected = match self.batch.catalog().workflow(&spawn.target.workflow).cloned() {
+            Some(entry) if entry.target == spawn.target => None,
+            Some(entry) => {
+                spawn.target = entry.target.clone();
+                self.batch.check_input(&spawn.target, &spawn.input)
+            }
+            None => {
+                let name = &spawn.target.workflow;
+                let error = format!("`{name}` was deleted before the run could begin");
+                Some((Reason::WorkflowDeleted, TaskError::new(error)))
+            }
+        };
         if let Some((key, ttl)) = &spawn.idempotency {
             let row = IdempotencyRow { id: spawn.id.to_bytes(), expires_at: now.after(*ttl) };
             self.batch.tx.put_idempotency(IdempotencyScope::Runs(&spawn.target.workflow), key, &row)?;
         }
         let parent = self.spec.id;
         let spec = self.batch.spec_of(&spawn, parent);
-        self.batch.create_run(NewRun { spec, rejected: None })
+        self.batch.create_run(NewRun { spec, rejected })
     }
 
     /// Tells those who wait for the run, and ends its children with it when it was cancelled.

@@ -1,5 +1,7 @@
 //! Runs that are called and cancelled over the API.
 
+use std::sync::Arc;
+
 use dormouse_core::id::RunId;
 use dormouse_core::run::{Reason, RunEvent, RunSpec, Trigger};
 use dormouse_core::workflow::Json;
@@ -15,7 +17,12 @@ impl Batch<'_, '_> {
     /// Starts a run, or finds the one that an earlier call with the same key has started.
     pub(super) fn start_run(&mut self, target: Target, request: StartRun) -> Handled<Started> {
         let StartRun { input, metadata, priority, idempotency } = request;
-        let entry = find_workflow(self.catalog(), &target.workflow)?;
+        let entry = Arc::clone(find_workflow(self.catalog(), &target.workflow)?);
+        if entry.target != target {
+            // Another version became current since the call was checked.
+            self.catalog().check_call(&entry, &input, &metadata)?;
+        }
+        let target = entry.target.clone();
         let priority = priority.unwrap_or(entry.definition.default_priority);
         if let Some((key, _)) = &idempotency
             && let Some(row) = self.tx.idempotency(IdempotencyScope::Runs(&target.workflow), key)?
