@@ -21,7 +21,7 @@ fn module(uploaded: &Value) -> String {
 }
 
 #[test]
-fn the_same_bytes_change_nothing() {
+fn uploading_the_same_bytes_changes_nothing() {
     let host = TestHost::with(&[]);
     let bytes = guest("durable-sleep");
     let (created, first) = upload(&host, &bytes);
@@ -35,25 +35,7 @@ fn the_same_bytes_change_nothing() {
 }
 
 #[test]
-fn new_runs_take_the_newest_version_and_begun_ones_keep_theirs() {
-    let host = TestHost::with(&["durable-sleep"]);
-    let start = || host.start("durable-sleep", &json!({ "seconds": 60 }));
-    let old = start();
-    host.settle();
-    let (_, second) = upload(&host, &retouched("durable-sleep", 2));
-    assert_eq!(host.get("/workflows/durable-sleep").expect(200)["currentVersion"], 2);
-    let new = start();
-    let host = host.restart_after(Duration::from_secs(60));
-
-    let (old, new) = (host.to_end(&old), host.to_end(&new));
-    assert_eq!((&old["version"], &new["version"]), (&json!(1), &json!(2)));
-    assert_eq!((&old["status"], &new["status"]), (&json!("completed"), &json!("completed")));
-    assert_ne!(old["module"], new["module"]);
-    assert_eq!(new["module"], second["digest"]);
-}
-
-#[test]
-fn a_module_is_deleted_once_nothing_needs_it() {
+fn a_module_with_live_runs_cannot_be_deleted() {
     let host = TestHost::with(&[]);
     let (_, first) = upload(&host, &guest("durable-sleep"));
     assert_eq!(host.delete(&module(&first)).error(), (409, "module_current", ""));
@@ -69,6 +51,37 @@ fn a_module_is_deleted_once_nothing_needs_it() {
     assert_eq!(host.list("/modules").len(), 1);
     let kept = host.run(&id);
     assert_eq!((&kept["status"], &kept["output"]), (&ended["status"], &ended["output"]), "the run stays");
+}
+
+#[test]
+fn compiled_artefacts_are_dropped_when_nothing_needs_them() {
+    let host = TestHost::with(&["durable-sleep"]);
+    let newer = retouched("durable-sleep", 2);
+    let pinned = host.start("durable-sleep", &json!({ "seconds": 60 }));
+    host.settle();
+    let first = host.list("/modules")[0]["digest"].as_str().unwrap().to_owned();
+    let second = upload(&host, &newer).1["digest"].as_str().unwrap().to_owned();
+    let kept = |host: &TestHost| {
+        host.settle();
+        [&first, &second].map(|digest| host.keeps_compiled(digest))
+    };
+    let roll_back = |version: u32| {
+        host.patch("/workflows/durable-sleep", &json!({ "currentVersion": version })).expect(200);
+    };
+    assert_eq!(kept(&host), [true, true], "a run needs the first");
+    assert_eq!(host.to_end(&pinned)["status"], "completed");
+    assert_eq!(kept(&host), [false, true]);
+
+    roll_back(1);
+    assert_eq!(host.call("durable-sleep", &json!({ "seconds": 1 }))["version"], 1);
+    assert_eq!(kept(&host), [true, false], "compiled anew for the first run");
+    assert_eq!(upload(&host, &newer).0, 200);
+    assert_eq!(kept(&host), [true, false], "it was only compiled to be looked at");
+
+    let host = host.restart_after(Duration::ZERO);
+    assert_eq!(kept(&host), [true, false]);
+    host.delete("/workflows/durable-sleep").expect(204);
+    assert_eq!(kept(&host), [false, false]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A host in this process, under a virtual clock.
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dormouse::{Clock, Config, Server};
@@ -23,6 +23,7 @@ const STORE: &str = "dormouse.redb";
 pub struct TestHost {
     server: Option<Server>,
     slots: Option<NonZeroU32>,
+    cache: Cache,
     clock: Clock,
     client: Client,
     runtime: tokio::runtime::Runtime,
@@ -48,6 +49,13 @@ impl TestHost {
         Self::start(guests, None)
     }
 
+    /// Whether it keeps the module of this digest compiled.
+    #[must_use]
+    pub fn keeps_compiled(&self, digest: &str) -> bool {
+        let hex = digest.trim_start_matches("sha256:");
+        self.cache.files().any(|name| name.starts_with(hex) && name.ends_with(".cwasm"))
+    }
+
     /// Starts a host with these guests that runs one step at a time: the order of steps shows.
     ///
     /// # Panics
@@ -66,25 +74,26 @@ impl TestHost {
     /// When it does not start.
     #[must_use]
     pub fn on_store(store: &[u8], now: Timestamp) -> Self {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let folder = new_folder();
         std::fs::create_dir(folder.path().join(DATA)).expect("there is room for a folder");
         std::fs::write(folder.path().join(DATA).join(STORE), store).expect("there is room for the store");
         Self::start_in(folder, None, now)
     }
 
     fn start(guests: &[&str], slots: Option<NonZeroU32>) -> Self {
-        let folder = tempfile::tempdir().expect("there is room for a folder");
-        let host = Self::start_in(folder, slots, Timestamp::from_millis(START_MILLIS));
+        let host = Self::start_in(new_folder(), slots, Timestamp::from_millis(START_MILLIS));
         guests.iter().for_each(|guest| drop(host.client.deploy(guest)));
+        host.cache.hand_on();
         host
     }
 
     fn start_in(folder: TempDir, slots: Option<NonZeroU32>, now: Timestamp) -> Self {
+        let cache = Cache::new();
         let clock = Clock::stopped_at(now);
         let runtime = tokio::runtime::Runtime::new().expect("there is room for a runtime");
-        let server = start(&runtime, &folder, slots, &clock);
+        let server = start(&runtime, &folder, slots, &clock, &cache);
         let client = Client::new(&server.address().to_string());
-        Self { server: Some(server), slots, clock, client, runtime, folder }
+        Self { server: Some(server), slots, cache, clock, client, runtime, folder }
     }
 
     /// Ends the host and gives its store.
@@ -160,7 +169,7 @@ impl TestHost {
     pub fn restart_at(mut self, now: Timestamp) -> Self {
         self.stop();
         self.clock = Clock::stopped_at(now);
-        let server = start(&self.runtime, &self.folder, self.slots, &self.clock);
+        let server = start(&self.runtime, &self.folder, self.slots, &self.clock, &self.cache);
         self.client = Client::new(&server.address().to_string());
         self.server = Some(server);
         self
@@ -168,6 +177,7 @@ impl TestHost {
 
     fn stop(&mut self) {
         if let Some(server) = self.server.take() {
+            self.cache.hand_on();
             self.runtime.block_on(server.stop()).expect("the host ends well");
             self.check_store();
         }
@@ -203,13 +213,50 @@ fn start(
     folder: &TempDir,
     slots: Option<NonZeroU32>,
     clock: &Clock,
+    cache: &Cache,
 ) -> Server {
     let defaults = Config::in_folder(folder.path().join(DATA));
-    let config = Config { cache: shared_cache(), slots: slots.unwrap_or(defaults.slots), ..defaults };
+    let config =
+        Config { cache: cache.0.path().to_owned(), slots: slots.unwrap_or(defaults.slots), ..defaults };
     runtime.block_on(Server::start(config, clock.clone())).expect("the host starts")
 }
 
-/// Compiled modules are shared by all tests, as they would be by the restarts of one host.
-fn shared_cache() -> PathBuf {
-    PathBuf::from(env!("DORMOUSE_GUESTS")).join("compiled")
+fn new_folder() -> TempDir {
+    tempfile::tempdir().expect("there is room for a folder")
+}
+
+/// The folder of compiled modules of a host. Hosts hand on what they have compiled, so that each
+/// module is compiled once, and none notices what another one lets go of.
+struct Cache(TempDir);
+
+impl Cache {
+    /// With all that was handed on so far.
+    fn new() -> Self {
+        let shared = Self::shared();
+        std::fs::create_dir_all(&shared).expect("there is room for a folder");
+        let own = tempfile::tempdir_in(shared.with_file_name("")).expect("there is room for a folder");
+        link_all(&shared, own.path());
+        Self(own)
+    }
+
+    fn hand_on(&self) {
+        link_all(self.0.path(), &Self::shared());
+    }
+
+    fn files(&self) -> impl Iterator<Item = String> {
+        let entries = std::fs::read_dir(self.0.path()).expect("the folder is there").flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned())
+    }
+
+    fn shared() -> PathBuf {
+        Path::new(env!("DORMOUSE_GUESTS")).join("compiled")
+    }
+}
+
+/// Files that are written or go meanwhile are left out, as are those that are there already.
+fn link_all(from: &Path, to: &Path) {
+    let entries = std::fs::read_dir(from).expect("the folder is there").flatten();
+    for entry in entries.filter(|entry| !entry.file_name().to_string_lossy().ends_with(".tmp")) {
+        drop(std::fs::hard_link(entry.path(), to.join(entry.file_name())));
+    }
 }

@@ -1,11 +1,11 @@
 //! One batch: commands are applied to runs in memory and to rows in one open transaction. What is
 //! to be answered and done afterwards is gathered and handed back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use dormouse_core::id::{RunId, TaskIndex, WorkflowName};
+use dormouse_core::id::{ModuleDigest, RunId, TaskIndex, Version, WorkflowName};
 use dormouse_core::run::{Effect, Run, RunEvent, RunSpec, Status, TaskError, TaskRun};
 use dormouse_core::step::{Refused, step};
 use dormouse_core::time::Timestamp;
@@ -49,7 +49,7 @@ pub(super) struct After {
     pub(super) touched: Vec<RunId>,
     pub(super) catalog_changed: bool,
     /// Modules whose compiled form is not needed any more.
-    pub(super) forgotten: Vec<dormouse_core::id::ModuleDigest>,
+    pub(super) forgotten: Vec<ModuleDigest>,
     /// When the next timer is due.
     pub(super) next_timer: Option<Timestamp>,
 }
@@ -60,6 +60,8 @@ struct Loaded {
     run: Run,
     /// What the store has of it; `None` of a new run.
     stored: Option<Stored>,
+    /// Whether it is not as the store has it.
+    changed: bool,
 }
 
 /// What has to be known of the stored state to bring its indexes up to date.
@@ -89,6 +91,8 @@ pub(crate) struct Batch<'a, 'tx> {
     pub(crate) shared: &'a Arc<Shared>,
     pub(super) memory: &'a mut Memory,
     pub(super) after: After,
+    /// Modules that may not be needed any more: to be looked at when all is written.
+    pub(super) outdated: BTreeSet<ModuleDigest>,
     runs: HashMap<RunId, Loaded>,
     follow_ups: VecDeque<(RunId, RunEvent)>,
 }
@@ -106,6 +110,7 @@ impl<'a, 'tx> Batch<'a, 'tx> {
             shared,
             memory,
             after: After::default(),
+            outdated: BTreeSet::new(),
             runs: HashMap::new(),
             follow_ups: VecDeque::new(),
         }
@@ -140,7 +145,7 @@ impl<'a, 'tx> Batch<'a, 'tx> {
             Some((reason, error)) => RunEvent::Rejected { reason, error },
         };
         let run = Run::new(workflow.tasks.len());
-        self.runs.insert(id, Loaded { spec: Arc::new(new.spec), run, stored: None });
+        self.runs.insert(id, Loaded { spec: Arc::new(new.spec), run, stored: None, changed: true });
         self.apply(id, event, StepPayload::default())
     }
 
@@ -185,6 +190,18 @@ impl<'a, 'tx> Batch<'a, 'tx> {
         Ok(runs)
     }
 
+    /// How many runs of a version have not ended, as this batch has left them so far.
+    pub(super) fn live_runs_of(&self, workflow: &WorkflowName, version: Version) -> Result<u64, StoreError> {
+        let stored = self.tx.live_runs(workflow, version)?;
+        let of_version = |loaded: &&Loaded| {
+            loaded.changed && loaded.spec.workflow == *workflow && loaded.spec.version == version
+        };
+        let was_live = |loaded: &Loaded| loaded.stored.as_ref().is_some_and(|run| !run.status.is_final());
+        let change = |loaded: &Loaded| i64::from(!loaded.run.status.is_final()) - i64::from(was_live(loaded));
+        let changes: i64 = self.runs.values().filter(of_version).map(change).sum();
+        Ok(stored.saturating_add_signed(changes))
+    }
+
     /// The workflows that can be started, as this batch has left them so far.
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.memory.catalog
@@ -200,7 +217,7 @@ impl<'a, 'tx> Batch<'a, 'tx> {
             },
         };
         let stored = Some(Stored { status: run.status, active: active_tasks(&run) });
-        Ok(Some(Loaded { spec, run, stored }))
+        Ok(Some(Loaded { spec, run, stored, changed: false }))
     }
 
     /// Applies an event to a run and sees to its effects. An event that does not fit any more (a
@@ -232,9 +249,12 @@ impl<'a, 'tx> Batch<'a, 'tx> {
         mut payload: StepPayload,
     ) -> Result<(), StoreError> {
         match step(&mut loaded.run, workflow, event, self.now) {
-            Ok(effects) => effects.into_iter().try_for_each(|effect| {
-                self.perform(&loaded.spec, &loaded.run, workflow, effect, &mut payload)
-            }),
+            Ok(effects) => {
+                loaded.changed = true;
+                effects.into_iter().try_for_each(|effect| {
+                    self.perform(&loaded.spec, &loaded.run, workflow, effect, &mut payload)
+                })
+            }
             Err(Refused::StaleLease | Refused::Ended(_)) => Ok(()),
             Err(refused) => {
                 tracing::error!(run.id = %loaded.spec.id, error = %refused, "an event did not fit a run");
@@ -269,12 +289,23 @@ impl<'a, 'tx> Batch<'a, 'tx> {
     pub(super) fn finish(mut self) -> Result<After, StoreError> {
         self.settle()?;
         self.grant_slots()?;
-        for (id, loaded) in std::mem::take(&mut self.runs) {
+        let changed = std::mem::take(&mut self.runs).into_iter().filter(|(_, loaded)| loaded.changed);
+        for (id, loaded) in changed {
+            self.note_end(&loaded);
             self.write(id, loaded)?;
             self.after.touched.push(id);
         }
+        self.drop_unneeded_modules()?;
         self.after.next_timer = self.tx.next_timer()?.map(|(at, _)| at);
         Ok(self.after)
+    }
+
+    /// The end of a run of an older version may be the end of the need for its module.
+    fn note_end(&mut self, Loaded { spec, run, .. }: &Loaded) {
+        let current = self.memory.catalog.workflow(&spec.workflow).map(|entry| entry.target.module);
+        if run.status.is_final() && current != Some(spec.module) {
+            self.outdated.insert(spec.module);
+        }
     }
 
     fn write(&mut self, id: RunId, loaded: Loaded) -> Result<(), StoreError> {
@@ -287,7 +318,7 @@ impl<'a, 'tx> Batch<'a, 'tx> {
                 Vec::new()
             }
             Some(stored) => {
-                self.tx.update_run(id, &loaded.spec.workflow, stored.status, &loaded.run)?;
+                self.tx.update_run(&loaded.spec, stored.status, &loaded.run)?;
                 stored.active
             }
         };

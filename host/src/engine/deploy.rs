@@ -17,12 +17,18 @@ impl Batch<'_, '_> {
     /// from now on. Bytes that are there already change nothing.
     pub(super) fn deploy(&mut self, inspection: Inspection, bytes: &[u8]) -> Handled<Deployed> {
         if let Some(module) = self.tx.module(inspection.digest)? {
+            // It was compiled to be looked at.
+            self.outdated.insert(module.digest);
             self.revive(&module)?;
             return Ok(Deployed { versions: versions_of(self.tx, &module)?, module, created: false });
         }
-        for workflow in &inspection.workflows {
-            self.refuse_conflicting_crons(workflow)?;
+        let conflict =
+            inspection.workflows.iter().try_for_each(|workflow| self.refuse_conflicting_crons(workflow));
+        if conflict.is_err() {
+            // It was compiled to be looked at.
+            self.after.forgotten.push(inspection.digest);
         }
+        conflict?;
         let Inspection { digest, size_bytes, workflows, imports, warnings, .. } = inspection;
         let mut versions = Vec::with_capacity(workflows.len());
         for workflow in workflows {
@@ -56,6 +62,7 @@ impl Batch<'_, '_> {
 
     /// To be called when its crons are known not to conflict with those of the API.
     fn make_current(&mut self, mut row: WorkflowRow, version: &VersionRow) -> Handled<()> {
+        self.outdate_current(&row.name);
         row.current = Some(version.version);
         self.tx.put_workflow(&row)?;
         self.declare_crons(&version.definition)
@@ -89,28 +96,47 @@ impl Batch<'_, '_> {
                 return Err(Error::conflict("module_current", text).into());
             }
         }
-        if let Some(run) = self.live_run_of(&module)? {
-            let text =
-                format!("run {run} is pinned to the module and has not ended; cancel it or let it end first");
-            return Err(Error::conflict("module_in_use", text).into());
+        for (name, version) in &module.workflows {
+            let live = self.live_runs_of(name, *version)?;
+            if live > 0 {
+                let text = format!(
+                    "{live} runs of `{name}` are pinned to the module and have not ended; cancel them or let them end first"
+                );
+                return Err(Error::conflict("module_in_use", text).into());
+            }
         }
         self.tx.delete_module(digest)?;
         self.after.forgotten.push(digest);
         Ok(())
     }
 
-    fn live_run_of(&mut self, module: &ModuleRow) -> Result<Option<dormouse_core::id::RunId>, StoreError> {
-        for (name, _) in &module.workflows {
-            for id in self.live_runs(name)? {
-                if self
-                    .run(id)?
-                    .is_some_and(|(spec, run)| spec.module == module.digest && !run.status.is_final())
-                {
-                    return Ok(Some(id));
-                }
+    /// Notes that the current version of a workflow is about to be one no more.
+    fn outdate_current(&mut self, name: &WorkflowName) {
+        let current = self.catalog().workflow(name).map(|entry| entry.target.module);
+        self.outdated.extend(current);
+    }
+
+    /// Lets go of the compiled form of modules that no workflow and no run needs now: it is made anew
+    /// from their bytes if that changes. To be called when all runs are written.
+    pub(super) fn drop_unneeded_modules(&mut self) -> Result<(), StoreError> {
+        for digest in std::mem::take(&mut self.outdated) {
+            if let Some(module) = self.tx.module(digest)?
+                && !self.is_needed(&module)?
+            {
+                self.after.forgotten.push(digest);
             }
         }
-        Ok(None)
+        Ok(())
+    }
+
+    fn is_needed(&self, module: &ModuleRow) -> Result<bool, StoreError> {
+        for (name, version) in &module.workflows {
+            let current = self.catalog().workflow(name).map(|entry| entry.target.version);
+            if current == Some(*version) || self.live_runs_of(name, *version)? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Rolls a workflow back or forth to a version, holds back its steps or lets them go on.
@@ -178,6 +204,7 @@ impl Batch<'_, '_> {
         if row.paused {
             self.memory.queue.resume(name);
         }
+        self.outdate_current(name);
         row.current = None;
         row.paused = false;
         row.updated_at = self.now;

@@ -18,6 +18,8 @@ impl Batch<'_, '_> {
         };
         paused.iter().for_each(|name| self.memory.queue.pause(name));
         self.recover_limits()?;
+        // The last host may not have come to let them go.
+        self.outdated = self.tx.modules()?.into_iter().map(|module| module.digest).collect();
         let mut waiting: Vec<(Timestamp, RunId, TaskIndex)> = Vec::new();
         for (id, task) in self.tx.active_tasks()? {
             let Some((_, run)) = self.run(id)? else { continue };

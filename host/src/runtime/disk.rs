@@ -39,7 +39,13 @@ impl DiskCache {
 
     /// Removes what another engine compiled, and what was only half written.
     fn sweep(&self) {
-        self.remove_where(|name| !name.contains(&self.compatibility) || name.ends_with(TEMPORARY));
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let of_use = |name: &str| name.contains(&self.compatibility) && !name.ends_with(TEMPORARY);
+            if name.to_str().is_some_and(|name| !of_use(name)) {
+                remove(&entry.path());
+            }
+        }
     }
 
     /// The compiled module, if it is there and whole.
@@ -74,24 +80,24 @@ impl DiskCache {
         }
     }
 
-    /// Removes all that is kept of a module.
+    /// Removes what is kept of a module, if anything is.
     pub(super) fn remove(&self, digest: ModuleDigest) {
-        let prefix = hex(digest);
-        self.remove_where(|name| name.starts_with(&prefix));
-    }
-
-    fn remove_where(&self, goes: impl Fn(&str) -> bool) {
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if entry.file_name().to_str().is_some_and(&goes)
-                && let Err(error) = fs::remove_file(entry.path())
-            {
-                tracing::warn!(path = %entry.path().display(), %error, "cannot remove a compiled module");
-            }
-        }
+        let path = self.path(digest);
+        remove(&checksum_path(&path));
+        remove(&path);
     }
 
     fn path(&self, digest: ModuleDigest) -> PathBuf {
         self.folder.join(format!("{}-{}.cwasm", hex(digest), self.compatibility))
+    }
+}
+
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a compiled module");
+        }
+        _ => {}
     }
 }
 

@@ -139,7 +139,7 @@ impl Runtime {
         Ok(module.clone())
     }
 
-    /// Lets go of a module that was deleted.
+    /// Lets go of the compiled form of a module that nothing needs now.
     pub(crate) fn forget(&self, digest: ModuleDigest) {
         self.0.modules.forget(digest);
         self.0.disk.remove(digest);

@@ -1,14 +1,18 @@
 //! The format of the whole store: creating it, recognising it, bringing an older one up to date.
 //! `FORMAT.md` has the history.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
+use dormouse_core::run::Status;
 use dormouse_core::time::Timestamp;
 use redb::{Database, Durability, ReadableDatabase, TableError, WriteTransaction};
 
 use super::error::{OpenError, StoreError};
 use super::keys;
+use super::read::Read;
 use super::tables;
+use super::tx::Tx;
 
 /// The format that this program writes.
 pub(super) const FORMAT: u32 = 2;
@@ -17,11 +21,29 @@ pub(super) const FORMAT: u32 = 2;
 type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Step `i` turns format `i + 1` into format `i + 2`.
-const STEPS: [Step; FORMAT as usize - 1] = [only_new_tables];
+const STEPS: [Step; FORMAT as usize - 1] = [count_live_runs];
 
-/// The next format has more tables, which every change of format makes.
-fn only_new_tables(_: &WriteTransaction) -> Result<(), StoreError> {
-    Ok(())
+/// Format 2 counts the runs of a version that have not ended. Its new tables are empty at first;
+/// every change of format makes those.
+fn count_live_runs(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let mut tx = Tx::new(txn);
+    for workflow in tx.counts_by_workflow()?.into_keys() {
+        for status in Status::ALL.into_iter().filter(|status| !status.is_final()) {
+            let mut live = Vec::new();
+            tx.visit_run_ids(Some(&workflow), Some(status), None, |id| {
+                live.push(id);
+                ControlFlow::Continue(())
+            })?;
+            for id in live {
+                let spec = tx.run_spec(id)?;
+                let missing = StoreError::Contradiction { run: id, problem: "its index lists it alone" };
+                tx.count_live(&workflow, spec.ok_or(missing)?.version, 1);
+            }
+        }
+        // Of one without such runs, too: no row of the old version is left.
+        tx.count(&workflow, Status::Queued, 0);
+    }
+    tx.finish().map(drop)
 }
 
 /// Row of `meta`: the format as four bytes, big endian. Every format that will ever be keeps it.

@@ -135,11 +135,20 @@ pub(crate) trait Read: Source + Sized {
 
     /// How many runs a workflow has of each status, in the order of [`Status::ALL`].
     fn run_counts(&self, workflow: &WorkflowName) -> Result<[u64; Counts::LEN]> {
+        Ok(self.counts(workflow)?.by_status)
+    }
+
+    /// How many runs of a version have not ended.
+    fn live_runs(&self, workflow: &WorkflowName, version: Version) -> Result<u64> {
+        Ok(self.counts(workflow)?.live.get(&version).copied().unwrap_or_default())
+    }
+
+    fn counts(&self, workflow: &WorkflowName) -> Result<Counts> {
         let mut counts = self.get(tables::RUN_COUNTS, workflow)?.unwrap_or_default();
         if let Some(change) = self.uncommitted_counts().and_then(|changes| changes.get(workflow)) {
             counts.apply(workflow, change)?;
         }
-        Ok(counts.0)
+        Ok(counts)
     }
 
     /// The same of every workflow that has had runs.
@@ -148,7 +157,7 @@ pub(crate) trait Read: Source + Sized {
         for (workflow, change) in self.uncommitted_counts().into_iter().flatten() {
             all.entry(workflow.clone()).or_insert_with(Counts::default).apply(workflow, change)?;
         }
-        Ok(all.into_iter().map(|(workflow, counts)| (workflow, counts.0)).collect())
+        Ok(all.into_iter().map(|(workflow, counts)| (workflow, counts.by_status)).collect())
     }
 
     /// The runs of a workflow that have a status, oldest first, made later than `after`.

@@ -8,7 +8,9 @@ mod journal;
 mod run;
 mod trigger;
 
-use dormouse_core::id::{CronId, WorkflowName};
+use std::collections::BTreeMap;
+
+use dormouse_core::id::{CronId, Version, WorkflowName};
 use dormouse_core::run::{Reason, Status};
 use dormouse_core::workflow::{Metadata, Priority};
 use serde::{Deserialize, Serialize};
@@ -21,18 +23,30 @@ pub(super) trait Record<K>: Sized {
     fn decode(key: &K, bytes: &[u8]) -> Result<Self, DecodeError>;
 }
 
-/// Of every record so far.
+/// Of every record that has not changed so far.
 const VERSION: u8 = 1;
 
 fn write<T: Serialize>(stored: &T) -> Result<Vec<u8>, postcard::Error> {
-    postcard::to_extend(stored, vec![VERSION])
+    write_version(VERSION, stored)
+}
+
+fn write_version<T: Serialize>(version: u8, stored: &T) -> Result<Vec<u8>, postcard::Error> {
+    postcard::to_extend(stored, vec![version])
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
-    let (&version, fields) = bytes.split_first().ok_or(DecodeError::Truncated)?;
-    if version != VERSION {
-        return Err(DecodeError::UnknownVersion { found: version, known: VERSION });
+    match version_of(bytes)? {
+        (VERSION, fields) => read_fields(fields),
+        (found, _) => Err(DecodeError::UnknownVersion { found, known: VERSION }),
     }
+}
+
+fn version_of(bytes: &[u8]) -> Result<(u8, &[u8]), DecodeError> {
+    let (&version, fields) = bytes.split_first().ok_or(DecodeError::Truncated)?;
+    Ok((version, fields))
+}
+
+fn read_fields<'a, T: Deserialize<'a>>(fields: &'a [u8]) -> Result<T, DecodeError> {
     let (stored, rest) = postcard::take_from_bytes(fields).map_err(DecodeError::Malformed)?;
     if rest.is_empty() { Ok(stored) } else { Err(DecodeError::Trailing { count: rest.len() }) }
 }
@@ -79,21 +93,41 @@ impl<K> Record<K> for CronId {
     }
 }
 
-/// How many runs a workflow has, by the code of their status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counts(pub(super) [u64; Self::LEN]);
+/// How many runs a workflow has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    /// By the code of their status.
+    pub(super) by_status: [u64; Self::LEN],
+    /// Those that have not ended, by their version. One without such runs is not listed.
+    pub(super) live: BTreeMap<Version, u64>,
+}
 
 impl Counts {
     pub(crate) const LEN: usize = Status::ALL.len();
+
+    /// Since format 2 of the store.
+    const VERSION: u8 = 2;
 }
+
+type StoredCounts = ([u64; Counts::LEN], Vec<(u32, u64)>);
 
 impl Record<WorkflowName> for Counts {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        write(&self.0)
+        let live = self.live.iter().map(|(version, count)| (version.0, *count)).collect();
+        let stored: StoredCounts = (self.by_status, live);
+        write_version(Self::VERSION, &stored)
     }
 
     fn decode(_: &WorkflowName, bytes: &[u8]) -> Result<Self, DecodeError> {
-        read(bytes).map(Self)
+        match version_of(bytes)? {
+            (1, fields) => Ok(Self { by_status: read_fields(fields)?, live: BTreeMap::new() }),
+            (Self::VERSION, fields) => {
+                let (by_status, live): StoredCounts = read_fields(fields)?;
+                let live = live.into_iter().map(|(version, count)| (Version(version), count)).collect();
+                Ok(Self { by_status, live })
+            }
+            (found, _) => Err(DecodeError::UnknownVersion { found, known: Self::VERSION }),
+        }
     }
 }
 

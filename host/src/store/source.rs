@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::{Bound, ControlFlow};
 
-use dormouse_core::id::WorkflowName;
+use dormouse_core::id::{Version, WorkflowName};
 use redb::ReadableTable;
 
 use super::error::StoreError;
@@ -23,8 +23,17 @@ pub(crate) trait Source {
     fn uncommitted_counts(&self) -> Option<&CountChanges>;
 }
 
-/// By how much the number of runs changes, by workflow and by the code of the status.
-pub(crate) type CountChanges = BTreeMap<WorkflowName, [i64; Counts::LEN]>;
+/// By how much the numbers of runs change, by workflow.
+pub(crate) type CountChanges = BTreeMap<WorkflowName, CountChange>;
+
+/// By how much the numbers of a workflow's runs change.
+#[derive(Debug, Default)]
+pub(crate) struct CountChange {
+    /// By the code of their status.
+    pub(super) by_status: [i64; Counts::LEN],
+    /// Of those that have not ended, by their version.
+    pub(super) live: BTreeMap<Version, i64>,
+}
 
 /// Typed access to any source.
 pub(super) trait Access: Source {

@@ -4,14 +4,14 @@ use std::array;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
-use dormouse_core::id::{RunId, WorkflowName};
+use dormouse_core::id::{RunId, Version, WorkflowName};
 use dormouse_core::run::Status;
 use redb::WriteTransaction;
 
 use super::error::StoreError;
 use super::keys::{self, Key, KeyPart};
 use super::records::{Counts, Record};
-use super::source::{Access, CountChanges, Source};
+use super::source::{Access, CountChange, CountChanges, Source};
 use super::tables::{self, Table};
 
 type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
@@ -51,11 +51,16 @@ impl<'t> Tx<'t> {
 
     /// Notes that the workflow has that many runs more of a status.
     pub(super) fn count(&mut self, workflow: &WorkflowName, status: Status, more: i64) {
-        let change = match self.counts.get_mut(workflow) {
-            Some(change) => change,
-            None => self.counts.entry(workflow.clone()).or_default(),
-        };
-        change[status as usize] += more;
+        self.count_change(workflow).by_status[status as usize] += more;
+    }
+
+    /// Notes that a version has that many runs more that have not ended.
+    pub(super) fn count_live(&mut self, workflow: &WorkflowName, version: Version, more: i64) {
+        *self.count_change(workflow).live.entry(version).or_default() += more;
+    }
+
+    fn count_change(&mut self, workflow: &WorkflowName) -> &mut CountChange {
+        self.counts.entry(workflow.clone()).or_default()
     }
 
     /// Writes a row, over the one that may be there. Returns whether there was one.
@@ -134,16 +139,21 @@ impl<'t> Source for Tx<'t> {
 
 impl Counts {
     /// Adds a change of a workflow's counts.
-    pub(super) fn apply(
-        &mut self,
-        workflow: &WorkflowName,
-        change: &[i64; Self::LEN],
-    ) -> Result<(), StoreError> {
-        for (count, more) in self.0.iter_mut().zip(change) {
-            *count = count
-                .checked_add_signed(*more)
-                .ok_or_else(|| StoreError::Miscounted { workflow: workflow.to_string() })?;
+    pub(super) fn apply(&mut self, workflow: &WorkflowName, change: &CountChange) -> Result<(), StoreError> {
+        let by_status = self.by_status.iter_mut().zip(&change.by_status);
+        for (count, more) in by_status {
+            add(count, *more, workflow)?;
         }
+        for (version, more) in &change.live {
+            add(self.live.entry(*version).or_default(), *more, workflow)?;
+        }
+        self.live.retain(|_, count| *count > 0);
         Ok(())
     }
+}
+
+fn add(count: &mut u64, more: i64, workflow: &WorkflowName) -> Result<(), StoreError> {
+    let sum = count.checked_add_signed(more);
+    *count = sum.ok_or_else(|| StoreError::Miscounted { workflow: workflow.to_string() })?;
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dormouse_core::id::Version;
 use dormouse_core::run::Status;
 
 use super::runs::is_active;
@@ -33,16 +34,30 @@ pub(super) fn by_status(check: &mut Check<'_>) -> Result {
 pub(super) fn counts(check: &mut Check<'_>) -> Result {
     let mut counted = BTreeMap::<_, Counts>::new();
     check.each(RUNS_BY_STATUS, |_, (workflow, status, _), ()| {
-        counted.entry(workflow).or_default().0[status as usize] += 1;
+        counted.entry(workflow).or_default().by_status[status as usize] += 1;
+        Ok(())
+    })?;
+    check.each(RUN_STATES, |check, id, run| {
+        if let Look::There(spec) = check.look(RUN_SPECS, id)?
+            && !run.status.is_final()
+        {
+            *counted.entry(spec.workflow).or_default().live.entry(spec.version).or_default() += 1;
+        }
         Ok(())
     })?;
     check.each(RUN_COUNTS, |check, workflow, stored| {
         let counted = counted.remove(&workflow).unwrap_or_default();
-        for ((status, said), is) in Status::ALL.iter().zip(stored.0).zip(counted.0) {
+        for ((status, said), is) in Status::ALL.iter().zip(stored.by_status).zip(counted.by_status) {
             if said != is {
                 let problem = format!("it says {said} runs that are {}, and there are {is}", status.word());
                 check.report(RUN_COUNTS, &workflow, problem);
             }
+        }
+        if stored.live != counted.live {
+            let [said, are] = [stored.live, counted.live].map(|live| by_version(&live));
+            let problem =
+                format!("runs that have not ended, by version: it says {said}, and there are {are}");
+            check.report(RUN_COUNTS, &workflow, problem);
         }
         Ok(())
     })?;
@@ -50,6 +65,12 @@ pub(super) fn counts(check: &mut Check<'_>) -> Result {
         check.report(RUN_COUNTS, workflow, "its runs are not counted");
     }
     Ok(())
+}
+
+/// `1: 12, 3: 1`, or `none`.
+fn by_version(live: &BTreeMap<Version, u64>) -> String {
+    let versions: Vec<_> = live.iter().map(|(version, count)| format!("{}: {count}", version.0)).collect();
+    if versions.is_empty() { "none".to_owned() } else { versions.join(", ") }
 }
 
 pub(super) fn children(check: &mut Check<'_>) -> Result {

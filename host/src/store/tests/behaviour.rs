@@ -72,14 +72,18 @@ fn a_batch_sees_its_own_writes_and_readers_do_not() {
 fn a_run_moves_through_index_and_counts_with_its_status() {
     let store = store();
     let mail = workflow_name("mail");
+    let queued = row(1, "mail", Status::Queued);
     let write = |old, new| {
         let run = Run { status: new, ..run() };
-        store.transact(|tx| tx.update_run(run_id(1), &mail, old, &run))
+        store.transact(|tx| tx.update_run(&queued.spec, old, &run))
     };
-    store.transact(|tx| tx.insert_run(&row(1, "mail", Status::Queued))).unwrap();
+    let live = || store.reader().unwrap().live_runs(&mail, queued.spec.version).unwrap();
+    store.transact(|tx| tx.insert_run(&queued)).unwrap();
     write(Status::Queued, Status::Running).unwrap();
     write(Status::Running, Status::Running).unwrap();
+    assert_eq!(live(), 1);
     write(Status::Running, Status::Completed).unwrap();
+    assert_eq!(live(), 0);
     let reader = store.reader().unwrap();
     assert_eq!(reader.run_counts(&mail).unwrap(), [0, 0, 0, 1, 0, 0, 0]);
     for status in Status::ALL {
@@ -97,8 +101,7 @@ fn a_run_is_inserted_once_and_updated_only_when_it_is_there() {
     store.transact(|tx| tx.insert_run(&run_row(1))).unwrap();
     let again = store.transact(|tx| tx.insert_run(&run_row(1)));
     assert!(matches!(again, Err(StoreError::RunExists { .. })), "{again:?}");
-    let absent =
-        store.transact(|tx| tx.update_run(run_id(2), &workflow_name("mail"), Status::Sleeping, &run()));
+    let absent = store.transact(|tx| tx.update_run(&run_row(2).spec, Status::Sleeping, &run()));
     assert!(matches!(absent, Err(StoreError::Contradiction { .. })), "{absent:?}");
     assert_eq!(store.reader().unwrap().total_counts().unwrap(), [0, 0, 1, 0, 0, 0, 0]);
 }

@@ -258,6 +258,14 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "run-counts",
         "not counted",
     ),
+    (
+        |tx| {
+            tx.count_live(&workflow_name("mail"), Version(3), 1);
+            Ok(())
+        },
+        "run-counts",
+        "it says 3: 3, and there are 3: 2",
+    ),
     (|tx| tx.delete_active(run_id(2), TASK).map(drop), "run-states", "`active-tasks` does not list it"),
     (|tx| tx.put_active(run_id(9), TASK), "active-tasks", "the run is not there"),
     (|tx| tx.delete_snapshot(run_id(1), TASK).map(drop), "run-states", "snapshot is missing"),

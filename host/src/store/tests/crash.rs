@@ -164,7 +164,7 @@ fn batch(tx: &mut Tx<'_>, dice: &mut Dice) -> Result<(), StoreError> {
             }
             (Some(row), 1..=3) => {
                 let old = row.run.status;
-                tx.update_run(id, &row.spec.workflow, old, &dormouse_core::run::Run { status, ..row.run })?;
+                tx.update_run(&row.spec, old, &dormouse_core::run::Run { status, ..row.run })?;
                 tx.append_journal(id, &log_line())?;
             }
             (Some(_), 4) => {

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use super::samples::{CACHE_BYTES, at, run_row, store};
+use dormouse_core::run::{RunSpec, Status};
+
+use super::samples::{CACHE_BYTES, at, run_row, store, workflow_name};
 use crate::store::migrate::{FORMAT, FORMAT_KEY};
+use crate::store::source::Source;
 use crate::store::{OpenError, Read, Store, StoreError, keys, tables};
 
 fn open(path: &Path) -> Result<Store, OpenError> {
@@ -41,6 +44,30 @@ fn a_newer_format_is_refused_with_both_numbers() {
     assert!(matches!(error, OpenError::Newer { found, known: FORMAT } if found == newer), "{error:?}");
     let text = error.to_string();
     assert!(text.contains(&format!("format {newer}")) && text.contains(&format!("up to {FORMAT}")), "{text}");
+}
+
+#[test]
+fn a_store_of_format_1_learns_how_many_runs_of_a_version_have_not_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let (mut ended, live) = (run_row(1), run_row(2));
+    ended.run.status = Status::Failed;
+    let RunSpec { workflow, version, .. } = live.spec.clone();
+    let as_format_1 = |tx: &mut crate::store::Tx<'_>| -> Result<(), StoreError> {
+        tx.put_bytes(tables::RUN_COUNTS, &workflow, &[1, 0, 0, 1, 0, 1, 0, 0])?;
+        tx.put_bytes(tables::RUN_COUNTS, workflow_name("idle"), &[1, 0, 0, 0, 4, 0, 0, 0])?;
+        tx.put_bytes(tables::META, FORMAT_KEY, &1_u32.to_be_bytes()).map(drop)
+    };
+    let store = open(&path).unwrap();
+    store.transact(|tx| [&ended, &live].into_iter().try_for_each(|row| tx.insert_run(row))).unwrap();
+    store.transact(as_format_1).unwrap();
+    drop(store);
+    let reader = open(&path).unwrap().reader().unwrap();
+    assert_eq!(reader.run_counts(&workflow).unwrap(), [0, 0, 1, 0, 1, 0, 0]);
+    assert_eq!(reader.live_runs(&workflow, version).unwrap(), 1);
+    let row =
+        reader.raw(tables::RUN_COUNTS.slot).unwrap().get(&*keys::encode(&workflow_name("idle"))).unwrap();
+    assert_eq!(row.unwrap().value()[0], 2, "no row of the old version is left");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::samples::*;
 use crate::store::keys::{self, Key};
-use crate::store::records::{Counts, Record};
+use crate::store::records::Record;
 use crate::store::rows::{JournalEntry, LogLevel, LogLine, Timer};
 
 fn time() -> impl Strategy<Value = Timestamp> {
@@ -197,7 +197,7 @@ proptest! {
         damage.record((workflow_name("mail"), Version(3)), &version());
         damage.record(run_id(1), &spec(1));
         damage.record(run_id(1), &run());
-        damage.record(workflow_name("mail"), &Counts([1; 7]));
+        damage.record(workflow_name("mail"), &counts());
         for entry in [transition(), log_line(), chunk()] {
             damage.record((run_id(1), 0), &entry);
         }

@@ -9,6 +9,7 @@ use dormouse_core::wait::*;
 use dormouse_core::workflow::*;
 
 use crate::store::Store;
+use crate::store::records::Counts;
 use crate::store::rows::*;
 
 pub(super) const CACHE_BYTES: usize = 1 << 20;
@@ -226,6 +227,10 @@ pub(super) fn log_line() -> JournalEntry {
 
 pub(super) fn chunk() -> JournalEntry {
     JournalEntry::Chunk { at: at(9), task: TaskIndex(2), text: "to".to_owned() }
+}
+
+pub(super) fn counts() -> Counts {
+    Counts { by_status: [1, 2, 3, 4, 5, 6, 700], live: [(Version(1), 7), (Version(9), 1)].into() }
 }
 
 pub(super) fn event_wait() -> EventWaitRow {

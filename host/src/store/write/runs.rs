@@ -1,7 +1,7 @@
 //! Writing runs with their indexes and counts, and what belongs to a run.
 
 use dormouse_core::id::{RunId, TaskIndex, WorkflowName};
-use dormouse_core::run::{Run, Status};
+use dormouse_core::run::{Run, RunSpec, Status};
 
 use super::Result;
 use crate::store::error::StoreError;
@@ -28,21 +28,20 @@ impl Tx<'_> {
             self.put(tables::RUN_CHILDREN, (parent, spec.id), &())?;
         }
         self.count(&spec.workflow, run.status, 1);
+        if !run.status.is_final() {
+            self.count_live(&spec.workflow, spec.version, 1);
+        }
         Ok(())
     }
 
-    /// Replaces the state of a run of that workflow, whose status was `old`.
+    /// Replaces the state of a run, whose status was `old`.
     ///
     /// # Errors
     ///
     /// [`StoreError::Contradiction`] when there is no such run in that status.
-    pub(crate) fn update_run(
-        &mut self,
-        id: RunId,
-        workflow: &WorkflowName,
-        old: Status,
-        run: &Run,
-    ) -> Result<()> {
+    pub(crate) fn update_run(&mut self, spec: &RunSpec, old: Status, run: &Run) -> Result<()> {
+        let RunSpec { id, workflow, version, .. } = spec;
+        let (id, live) = (*id, i64::from(!run.status.is_final()) - i64::from(!old.is_final()));
         if !self.put(tables::RUN_STATES, id, run)? {
             return Err(StoreError::Contradiction { run: id, problem: "it was never inserted" });
         }
@@ -50,6 +49,9 @@ impl Tx<'_> {
             self.leave_status(id, workflow, old)?;
             self.put(tables::RUNS_BY_STATUS, (workflow, run.status, id), &())?;
             self.count(workflow, run.status, 1);
+        }
+        if live != 0 {
+            self.count_live(workflow, *version, live);
         }
         Ok(())
     }
@@ -59,6 +61,9 @@ impl Tx<'_> {
     pub(crate) fn delete_run(&mut self, id: RunId) -> Result<bool> {
         let Some(RunRow { spec, run }) = self.run(id)? else { return Ok(false) };
         self.leave_status(id, &spec.workflow, run.status)?;
+        if !run.status.is_final() {
+            self.count_live(&spec.workflow, spec.version, -1);
+        }
         if let Some(parent) = spec.parent {
             self.delete(tables::RUN_CHILDREN, (parent, id))?;
         }
