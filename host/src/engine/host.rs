@@ -151,6 +151,12 @@ impl Host {
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
+    /// Reads what may have to look at many rows to find a few, without holding up those whose turn it
+    /// would be on this thread.
+    fn scan<T>(&self, read: impl FnOnce(&Reader) -> std::result::Result<T, StoreError>) -> Result<T> {
+        tokio::task::block_in_place(|| self.read(read))
+    }
+
     fn read<T>(&self, read: impl FnOnce(&Reader) -> std::result::Result<T, StoreError>) -> Result<T> {
         self.shared.store.reader().and_then(|reader| read(&reader)).map_err(|error| Error::internal(&error))
     }

@@ -81,7 +81,7 @@ impl Host {
     }
 
     pub(crate) fn runs(&self, filter: &RunFilter, page: Page<RunId>) -> Result<Paged<RunRow, RunId>> {
-        self.read(|store| {
+        self.scan(|store| {
             let mut rows = Vec::new();
             let mut failed = None;
             let visit = |id: RunId| match store.run(id) {

@@ -29,7 +29,7 @@ impl Host {
     }
 
     pub(crate) fn crons(&self, filter: &CronFilter, page: Page<CronId>) -> Result<Paged<CronRow, CronId>> {
-        self.read(|store| {
+        self.scan(|store| {
             let mut rows = Vec::new();
             store.visit_crons(page.after, |row: CronRow| {
                 let wanted = filter.workflow.as_ref().is_none_or(|workflow| row.workflow == *workflow)
@@ -83,7 +83,7 @@ impl Host {
         filter: &ScheduledFilter,
         page: Page<ScheduledCursor>,
     ) -> Result<Paged<ScheduledRow, ScheduledCursor>> {
-        self.read(|store| {
+        self.scan(|store| {
             let mut rows = Vec::new();
             store.visit_scheduled(filter.status, page.after, |row: ScheduledRow| {
                 let wanted = filter.workflow.as_ref().is_none_or(|workflow| row.workflow == *workflow)
@@ -165,7 +165,7 @@ impl Host {
         let pattern = filter.key.as_deref().map(KeyPattern::parse).transpose();
         let pattern =
             pattern.map_err(|error| Error::invalid("invalid_key_pattern", "key", error.to_string()))?;
-        self.read(|store| {
+        self.scan(|store| {
             let mut rows = Vec::new();
             store.visit_events(page.after, |row: EventRow| {
                 if filter.since.is_some_and(|since| row.pushed_at < since) {
