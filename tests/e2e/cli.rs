@@ -186,6 +186,42 @@ fn runs_are_listed_shown_cancelled_and_their_logs_read() {
 }
 
 #[test]
+fn runs_are_replayed_and_cancelled_one_by_one_by_ids_and_by_filter() {
+    let desk = Desk::new();
+    let start = |value: u64, team: &str| {
+        let body = json!({ "input": value, "metadata": { "team": team } });
+        desk.host.start_with("echo", &body)
+    };
+    let (a, b, other) = (start(1, "a"), start(2, "a"), start(3, "b"));
+    desk.host.settle();
+    let again = desk.json(&["runs", "replay", &a, "--input", "7"]);
+    assert_eq!((&again["input"], &again["trigger"]["id"]), (&json!(7), &json!(a)));
+    assert_eq!(desk.json(&["runs", "replay", &b])["input"], 2);
+
+    let rows = desk.json(&["runs", "replay", &a, &other])["rows"].clone();
+    assert_eq!((&rows[0]["id"], &rows[1]["id"]), (&json!(a), &json!(other)));
+    desk.host.settle();
+    let table = desk.done(&["runs", "replay", "--metadata", "team:b", "--trigger", "call"]);
+    assert!(table.starts_with("ID ") && table.contains(&other) && !table.contains(&a), "{table}");
+    let two_inputs = desk.dormouse(&["runs", "replay", &a, &b, "--input", "7"]);
+    assert_eq!(two_inputs.code, Some(2), "{}", two_inputs.stderr);
+
+    let sleepers: Vec<_> =
+        (0..3).map(|_| desk.host.start("map-checksum", &json!({ "n": 1, "sleep_ms": 60_000 }))).collect();
+    desk.host.settle();
+    let some = desk.dormouse(&["runs", "cancel", &sleepers[0], &a]);
+    assert_eq!(some.code, Some(1), "one has ended");
+    assert!(some.stderr.contains(&format!("{a}: ")) && some.stderr.contains("run_ended"), "{}", some.stderr);
+    let rest = desk.dormouse(&["runs", "cancel", "--workflow", "map-checksum", "--status", "sleeping"]);
+    assert_eq!(rest.code, Some(0));
+    assert!(rest.stderr.contains("2 runs, 0 refused"), "{}", rest.stderr);
+    assert_eq!(
+        desk.json(&["runs", "list", "--status", "cancelled"])["rows"].as_array().map(Vec::len),
+        Some(3)
+    );
+}
+
+#[test]
 fn crons_are_set_listed_disabled_enabled_triggered_and_deleted() {
     let desk = Desk::new();
     let set = ["cron", "set", "echo", "weekdays", "0 9 * * MON-FRI", "--timezone", "Europe/Paris"];

@@ -49,7 +49,7 @@ enum Command {
     Probe(probe::Probe),
     /// Start a run
     Run(run::StartRun),
-    /// Look at runs
+    /// Look at runs, cancel them and run them again
     #[command(subcommand)]
     Runs(runs::Runs),
     /// Start runs at recurring times
@@ -163,6 +163,11 @@ mod tests {
             "runs list --workflow mail --status failed --metadata team:a --limit 5",
             "runs get ID",
             "runs cancel ID",
+            "runs cancel ID ID",
+            "runs cancel --workflow mail --status queued --metadata team:a",
+            "runs replay ID --input '{\"a\":2}'",
+            "runs replay ID ID",
+            "runs replay --workflow mail --status failed --since 2030-01-31T09:00:00Z",
             "runs logs ID -f",
             "cron list --enabled true",
             "cron set mail daily @daily --timezone Europe/Paris --catch-up all --overlap cancelRunning",
@@ -182,6 +187,7 @@ mod tests {
             "workflows get mail",
             "workflows pause mail",
             "workflows resume mail",
+            "workflows rollback mail --to 2",
             "workflows delete mail",
             "modules list",
             "--server http://127.0.0.1:1 modules delete DIGEST",
@@ -217,6 +223,9 @@ mod tests {
             "run mail --metadata team",
             "run mail --priority 4",
             "runs get 7",
+            "runs cancel",
+            "runs cancel 01920b5e-7b1c-7d3e-8f00-000000000001 --workflow mail",
+            "runs replay --workflow mail --input 1",
             "cron set mail daily",
             "schedule create mail",
             "schedule create mail --in 2h --at 2030-01-31T09:00:00Z",

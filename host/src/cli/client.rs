@@ -23,7 +23,7 @@ pub(super) struct Answer(String);
 
 /// Why the host refused.
 #[derive(Debug, Deserialize)]
-struct Refusal {
+pub(super) struct Refusal {
     errors: Vec<Problem>,
 }
 
