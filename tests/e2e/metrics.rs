@@ -5,15 +5,6 @@ use std::time::Duration;
 use dormouse_tests::TestHost;
 use serde_json::json;
 
-/// The value of a metric, with its labels as they are written.
-#[track_caller]
-fn value(host: &TestHost, name: &str) -> f64 {
-    let answer = host.get("//metrics").expect(200);
-    let text = answer.as_str().expect("a text");
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
-}
-
 #[test]
 fn metrics_show_runs_by_status_queue_steps_commits_timers_sleepers_and_snapshots() {
     let host = TestHost::with_one_slot(&["dormouse-programs"]);
@@ -33,15 +24,15 @@ fn metrics_show_runs_by_status_queue_steps_commits_timers_sleepers_and_snapshots
         ("dormouse_snapshot_bytes_count", 1.0),
         ("dormouse_timer_lateness_seconds_count", 0.0),
     ] {
-        assert_eq!(value(&host, name).to_string(), expected.to_string(), "{name}");
+        assert_eq!(host.metric(name).to_string(), expected.to_string(), "{name}");
     }
-    assert!(value(&host, "dormouse_snapshot_bytes_sum") > 100.0);
-    let commits = value(&host, "dormouse_commit_seconds_count");
-    assert!(commits >= 3.0 && value(&host, "dormouse_batch_commands_sum") >= 3.0, "{commits}");
+    assert!(host.metric("dormouse_snapshot_bytes_sum") > 100.0);
+    let commits = host.metric("dormouse_commit_seconds_count");
+    assert!(commits >= 3.0 && host.metric("dormouse_batch_commands_sum") >= 3.0, "{commits}");
 
     host.advance(Duration::from_secs(60));
-    assert_eq!(value(&host, "dormouse_timer_lateness_seconds_count").to_string(), "1");
-    assert_eq!(value(&host, "dormouse_sleepers").to_string(), "0");
+    assert_eq!(host.metric("dormouse_timer_lateness_seconds_count").to_string(), "1");
+    assert_eq!(host.metric("dormouse_sleepers").to_string(), "0");
 }
 
 #[test]
@@ -52,9 +43,9 @@ fn metrics_show_the_depth_and_the_age_of_the_queue() {
     host.advance(Duration::from_secs(30));
     host.start("echo", &json!(2));
     host.advance(Duration::from_secs(10));
-    assert_eq!(value(&host, "dormouse_queue_depth").to_string(), "2");
-    assert_eq!(value(&host, "dormouse_queue_age_seconds").to_string(), "40");
+    assert_eq!(host.metric("dormouse_queue_depth").to_string(), "2");
+    assert_eq!(host.metric("dormouse_queue_age_seconds").to_string(), "40");
     host.patch("/workflows/echo", &json!({ "paused": false })).expect(200);
     host.settle();
-    assert_eq!(value(&host, "dormouse_queue_depth").to_string(), "0");
+    assert_eq!(host.metric("dormouse_queue_depth").to_string(), "0");
 }

@@ -194,6 +194,20 @@ impl Client {
         rows.iter().map(|row| row["message"].as_str().expect("a line has a message").to_owned()).collect()
     }
 
+    /// The value of a metric, with its labels as they are written.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such metric.
+    #[track_caller]
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let answer = self.get("//metrics").expect(200);
+        let text = answer.as_str().expect("the metrics are a text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
+    }
+
     /// The lines of a stream of server-sent events, from behind an event id on.
     ///
     /// # Panics
