@@ -88,7 +88,7 @@ fn bulk_push_stores_each_event_and_lists_what_came_of_it() {
 }
 
 #[test]
-fn replay_starts_the_run_again_with_the_same_or_edited_input() {
+fn replay_from_the_start_with_the_same_or_edited_input() {
     let host = TestHost::with(PROGRAMS);
     let body = json!({ "input": { "a": 1 }, "metadata": { "team": "x" }, "priority": 2 });
     let first = host.start_with("echo", &body);

@@ -57,7 +57,7 @@ fn a_parent_hears_that_its_child_was_cancelled() {
 }
 
 #[test]
-fn cancelling_a_parent_ends_its_children_but_for_the_detached_ones() {
+fn cancel_children_too_unless_detached() {
     let host = TestHost::with(&["dormouse-programs"]);
     let start = |detached: bool| {
         host.start("parent", &json!({ "children": 2, "sleep_ms": 1000, "detached": detached }))

@@ -70,7 +70,7 @@ fn sleepers_wake_with_their_memory_after_the_host_was_killed() {
 }
 
 #[test]
-fn what_a_step_asked_for_before_the_host_was_killed_happens_once() {
+fn a_step_that_the_host_did_not_live_to_finish_is_no_attempt_and_what_it_asked_for_happens_once() {
     let (folder, host) = deployed();
     let id = pushing(&host, 2000);
     assert_eq!(host.list("/events").len(), 0, "nothing happens before the step has ended");

@@ -360,7 +360,7 @@ fn crons_are_listed_newest_first_with_filters() {
 }
 
 #[test]
-fn appointments_survive_a_change_of_the_clocks_and_steps_follow_the_time_that_passes() {
+fn fixed_times_that_fall_in_a_gap_fire_once_right_after_it_and_steps_through_the_hours_follow_elapsed_time() {
     let host = TestHost::with(&["dormouse-programs"]);
     // To noon in Paris, the day before the clocks go from 2:00 to 3:00.
     host.advance(82 * DAY + 3 * HOUR);
@@ -387,7 +387,7 @@ fn appointments_survive_a_change_of_the_clocks_and_steps_follow_the_time_that_pa
 }
 
 #[test]
-fn an_appointment_that_comes_twice_is_kept_once() {
+fn fixed_times_fire_once_where_local_time_repeats() {
     let host = TestHost::with(&["dormouse-programs"]);
     // To noon in Paris, the day before the clocks go from 3:00 to 2:00.
     host.advance(292 * DAY + 2 * HOUR);

@@ -16,7 +16,7 @@ fn text(value: &Value) -> &str {
 }
 
 #[test]
-fn an_event_starts_a_run_of_each_subscriber_and_the_answer_lists_them() {
+fn all_runs_an_event_starts_and_the_event_itself_are_one_transaction_the_answer_lists_the_runs() {
     let host = TestHost::with(&["dormouse-programs"]);
     let answer = push(&host, json!({ "key": "both:at-once", "payload": { "a": 1 } }));
     host.settle();
@@ -38,7 +38,7 @@ fn an_event_starts_a_run_of_each_subscriber_and_the_answer_lists_them() {
 }
 
 #[test]
-fn an_event_without_subscribers_is_stored_and_starts_nothing() {
+fn no_match_stored_no_run() {
     let host = TestHost::with(&["dormouse-programs"]);
     let answer = push(&host, json!({ "key": "nobody:cares", "payload": [1] }));
     assert_eq!((&answer["runs"], &answer["settledWaits"]), (&json!([]), &json!(0)));
@@ -49,7 +49,7 @@ fn an_event_without_subscribers_is_stored_and_starts_nothing() {
 }
 
 #[test]
-fn a_star_in_a_subscription_stands_for_one_or_more_characters() {
+fn subscriptions_match_keys_exactly_or_with_a_star_which_is_one_or_more_characters() {
     let host = TestHost::with(&["dormouse-programs"]);
     for (key, runs) in [
         ("triggered:plain", 1),
@@ -87,7 +87,7 @@ fn events_are_listed_newest_first_by_pattern_metadata_and_time() {
 }
 
 #[test]
-fn an_event_settles_the_waits_that_it_matches() {
+fn an_event_also_settles_waits() {
     let host = TestHost::with(&["dormouse-programs"]);
     let wait = |pattern: &str| host.start("event-waiter", &json!({ "pattern": pattern }));
     let (one, star, other) = (wait("order:7"), wait("order:*"), wait("order_*"));
@@ -113,7 +113,7 @@ fn an_event_settles_the_waits_that_it_matches() {
 }
 
 #[test]
-fn a_wait_with_look_back_takes_an_event_that_came_just_before_it() {
+fn with_a_look_back_window_a_wait_takes_an_event_that_came_just_before_it() {
     let host = TestHost::with(&["dormouse-programs"]);
     let wait = |pattern: &str, look_back_ms: u64| {
         let input = json!({ "pattern": pattern, "look_back_ms": look_back_ms, "sleep_ms": 10_000 });

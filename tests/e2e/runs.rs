@@ -44,7 +44,7 @@ fn a_task_learns_what_its_run_is() {
 }
 
 #[test]
-fn an_input_that_does_not_fit_the_schema_is_refused() {
+fn input_is_checked_against_the_declared_schema_before_it_is_accepted() {
     let host = TestHost::with(&["durable-sleep"]);
     for input in [json!({ "seconds": "ten" }), json!({}), json!(null)] {
         let answer = host.post("/workflows/durable-sleep/runs", &json!({ "input": input }));
@@ -82,7 +82,7 @@ fn runs_of_higher_priority_go_first() {
 }
 
 #[test]
-fn a_running_step_is_killed_when_its_run_is_cancelled() {
+fn cancel_a_running_step_is_killed() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = host.start("blocking-sleep", &json!({ "ms": 60_000 }));
     assert_eq!(host.run(&id)["status"], "running");
@@ -132,6 +132,17 @@ fn non_retryable_errors_and_attempts_that_are_used_up() {
         let message = format!("attempt {attempt} fails");
         assert_eq!(run["error"], json!({ "message": message, "details": { "attempt": attempt } }));
         assert_eq!(run["output"], Value::Null);
+    }
+}
+
+#[test]
+fn traps_limits_and_timeouts_use_up_an_attempt() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    for (how, reason) in [("trap", "trap"), ("limit", "limit_exceeded"), ("timeout", "execution_timeout")] {
+        let run = host.call("dies-once", &json!(how));
+        assert_eq!((&run["output"], &run["tasks"][0]["attempt"]), (&json!(2), &json!(2)), "{run:#}");
+        let history = host.list(&format!("/runs/{}/history", run["id"].as_str().unwrap()));
+        assert!(column(&history, "/reason").contains(&reason.to_owned()), "{history:#?}");
     }
 }
 

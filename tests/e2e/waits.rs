@@ -98,7 +98,7 @@ fn a_wait_for_what_can_be_no_run_fails_the_task() {
 }
 
 #[test]
-fn cancelling_a_run_drops_what_it_waits_for() {
+fn cancel_waiting_is_dropped() {
     let host = TestHost::with(&["dormouse-programs"]);
     let id = host.start("race", &json!({ "key": "go", "sleep_ms": 60_000 }));
     host.settle();

@@ -42,6 +42,7 @@ dormouse_sdk::__declare_module![
     good::triggered::triggered,
     good::wait_tree::wait_tree,
     hostile::deep_recursion::deep_recursion,
+    hostile::dies_once::dies_once,
     hostile::endless_loop::endless_loop,
     hostile::endless_loop::patient_loop,
     hostile::handle_held::handle_held,

@@ -16,7 +16,7 @@ pub(crate) async fn patient_loop(_ctx: Context) {
     run_forever()
 }
 
-fn run_forever() {
+pub(super) fn run_forever() -> ! {
     let mut rounds = 0u64;
     loop {
         rounds = black_box(rounds.wrapping_add(1));

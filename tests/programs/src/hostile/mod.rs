@@ -1,6 +1,7 @@
 //! Programs that harm the host, or try to.
 
 pub(crate) mod deep_recursion;
+pub(crate) mod dies_once;
 pub(crate) mod endless_loop;
 pub(crate) mod handle_held;
 pub(crate) mod huge_output;
