@@ -84,7 +84,7 @@ fn assert_pages(host: &TestHost, path: &str) {
 #[test]
 fn post_modules() {
     let host = TestHost::with(&[]);
-    let upload = || host.post_text("/modules", "application/wasm", &guest("declared-cron"));
+    let upload = || host.post_bytes("/modules", "application/wasm", &guest("declared-cron"));
     let module = upload().expect(201);
     assert_shape(&module, "digest imports size uploadedAt warnings workflows");
     assert!(module["digest"].as_str().unwrap().starts_with("sha256:"));
@@ -96,7 +96,7 @@ fn post_modules() {
         assert!(workflow[list].is_array(), "{list}");
     }
     assert_eq!(upload().expect(200), module);
-    assert_refused(&host.post_text("/modules", "application/wasm", b"nonsense"), 400, "not_wasm", "");
+    assert_refused(&host.post_bytes("/modules", "application/wasm", b"nonsense"), 400, "not_wasm", "");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn get_modules_and_get_delete_modules_digest() {
     let run = host.start("durable-sleep", &json!({ "seconds": 60 }));
     // Its workflow's next version is in another module.
     let next = [guest("durable-sleep"), vec![0, 2, 0, 7]].concat();
-    host.post_text("/modules", "application/wasm", &next).expect(201);
+    host.post_bytes("/modules", "application/wasm", &next).expect(201);
     assert_refused(&host.delete(&path), 409, "module_in_use", "");
     drop(host.to_end(&run));
     assert_eq!(host.delete(&path).expect(204), Value::Null);

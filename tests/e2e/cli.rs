@@ -32,7 +32,7 @@ impl Desk {
 
     /// Runs a command with the host as server.
     fn dormouse(&self, arguments: &[&str]) -> Outcome {
-        dormouse(self.host.base(), arguments)
+        dormouse(self.host.url(), arguments)
     }
 
     /// The data of a command that is done.

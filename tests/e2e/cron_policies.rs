@@ -142,7 +142,7 @@ fn runs_that_fail_as_they_begin_hold_up_no_later_time() {
     host.advance(3 * HOUR);
     // The new version calls the only field of its input otherwise.
     let renamed = patched("declared-cron", "region", "planet");
-    host.post_text("/modules", "application/wasm", &renamed).expect(201);
+    host.post_bytes("/modules", "application/wasm", &renamed).expect(201);
     pause(false);
     host.settle();
     assert_eq!(fired(&host, &id), ["2026-01-05T09:00", "2026-01-05T10:00", "2026-01-05T11:00"]);
@@ -151,7 +151,7 @@ fn runs_that_fail_as_they_begin_hold_up_no_later_time() {
 
     // The next version takes the input again: the cron has gone on.
     let bytes = [guest("declared-cron"), vec![0, 2, 0, 7]].concat();
-    host.post_text("/modules", "application/wasm", &bytes).expect(201);
+    host.post_bytes("/modules", "application/wasm", &bytes).expect(201);
     host.advance(HOUR);
     // It begins; that the code still wants the old name is the patch's business.
     assert_ne!(runs(&host, &id)[3]["startedAt"], serde_json::Value::Null);
@@ -172,7 +172,7 @@ fn a_cron_that_is_not_declared_any_more_is_gone_and_its_runs_end() {
     assert_eq!(host.run(&run)["status"], "queued");
 
     let renamed = patched("declared-cron", "europe", "africa");
-    host.post_text("/modules", "application/wasm", &renamed).expect(201);
+    host.post_bytes("/modules", "application/wasm", &renamed).expect(201);
     let gone = host.get(&format!("/crons/{}", europe["id"].as_str().unwrap()));
     assert_eq!(gone.error(), (404, "unknown_cron", ""));
     host.patch("/workflows/daily-report", &json!({ "paused": false })).expect(200);
@@ -192,7 +192,7 @@ fn neither_an_upload_nor_the_api_takes_the_name_of_the_others_cron() {
     let body = json!({ "expression": "@daily", "input": { "region": "africa" } });
     let id = cron(&host, "daily-report", "africa", body);
     let renamed = patched("declared-cron", "europe", "africa");
-    let refused = host.post_text("/modules", "application/wasm", &renamed);
+    let refused = host.post_bytes("/modules", "application/wasm", &renamed);
     assert_eq!(refused.error(), (409, "cron_conflict", ""));
     let advice = refused.body["errors"][0]["description"].as_str().unwrap();
     assert!(
@@ -203,7 +203,7 @@ fn neither_an_upload_nor_the_api_takes_the_name_of_the_others_cron() {
 
     // The advice helps.
     host.delete(&format!("/crons/{id}")).expect(204);
-    host.post_text("/modules", "application/wasm", &renamed).expect(201);
+    host.post_bytes("/modules", "application/wasm", &renamed).expect(201);
     assert_eq!(column(&host.list("/crons?name=africa"), "/source"), ["declared"]);
 }
 
@@ -272,7 +272,7 @@ fn the_same_cron_in_a_new_version_keeps_its_times_and_its_policy_holds_at_once()
     host.advance(HOUR);
     // A custom section of one byte without a name: another digest, the same code.
     let bytes = [guest("declared-cron"), vec![0, 2, 0, 7]].concat();
-    host.post_text("/modules", "application/wasm", &bytes).expect(201);
+    host.post_bytes("/modules", "application/wasm", &bytes).expect(201);
     let after = &host.list("/crons?name=europe")[0];
     for field in ["id", "nextRunAt", "createdAt", "enabled", "overlap", "catchUp"] {
         assert_eq!(before[field], after[field], "{field}");

@@ -71,7 +71,7 @@ fn bodies_that_are_wrong_are_refused_with_what_is_wrong_and_nothing_happens() {
         ("/runs", "{}", (405, "wrong_method", ""), "knows no POST"),
         ("/rums", "{}", (404, "unknown_route", ""), "/openapi.json"),
     ] {
-        let answer = host.post_text(path, "application/json", body.as_bytes());
+        let answer = host.post_bytes(path, "application/json", body.as_bytes());
         refused(&answer, expected, words);
     }
     for list in ["/runs", "/crons", "/scheduled", "/events"] {
@@ -83,7 +83,7 @@ fn bodies_that_are_wrong_are_refused_with_what_is_wrong_and_nothing_happens() {
 fn bodies_of_another_type_or_too_large_are_refused() {
     let host = TestHost::with(&["dormouse-programs"]);
     let path = "/workflows/echo/runs";
-    let typed = |content_type, body: &str| host.post_text(path, content_type, body.as_bytes());
+    let typed = |content_type, body: &str| host.post_bytes(path, content_type, body.as_bytes());
     refused(&typed("text/plain", "{}"), (415, "wrong_content_type", "Content-Type"), "application/json");
 
     let long = json!({ "input": "x".repeat(1 << 20) }).to_string();
@@ -153,13 +153,13 @@ fn files_that_are_no_modules_are_refused_with_what_they_are() {
         (text("(module)"), (422, "core_module", ""), "--target wasm32-wasip2"),
         (text("(component)"), (422, "missing_interface", ""), "dormouse:workflow/guest@0.1.0"),
     ] {
-        refused(&host.post_text("/modules", "application/wasm", &bytes), expected, words);
+        refused(&host.post_bytes("/modules", "application/wasm", &bytes), expected, words);
     }
     // A client hears of it although it sends all of it before it listens.
     let large = vec![0; 65 << 20];
-    let sent = host.post_text("/modules", "application/wasm", &large);
+    let sent = host.post_bytes("/modules", "application/wasm", &large);
     refused(&sent, (413, "body_too_large", ""), "at most 67108864 bytes");
-    let sent = host.post_text("/modules", "application/octet-stream", &large);
+    let sent = host.post_bytes("/modules", "application/octet-stream", &large);
     refused(&sent, (415, "wrong_content_type", "Content-Type"), "application/wasm");
     assert_eq!(host.list("/modules").len(), 0);
 }

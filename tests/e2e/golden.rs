@@ -30,7 +30,7 @@ fn golden(end: &str) -> Vec<PathBuf> {
 fn upload(host: &TestHost, module: &Path) -> (u16, Value) {
     let bytes = fs::read(module).expect("the module can be read");
     assert!(bytes.len() <= MODULE_MAX, "{} is too large", module.display());
-    let answer = host.post_text("/modules", "application/wasm", &bytes);
+    let answer = host.post_bytes("/modules", "application/wasm", &bytes);
     (answer.status, answer.body)
 }
 

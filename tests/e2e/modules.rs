@@ -6,7 +6,7 @@ use dormouse_tests::{TestHost, column, guest, patched};
 use serde_json::{Value, json};
 
 fn upload(host: &TestHost, bytes: &[u8]) -> (u16, Value) {
-    let answer = host.post_text("/modules", "application/wasm", bytes);
+    let answer = host.post_bytes("/modules", "application/wasm", bytes);
     (answer.status, answer.body)
 }
 
@@ -161,7 +161,7 @@ fn a_module_cannot_declare_a_cron_that_was_made_over_the_api() {
     let body = json!({ "expression": "0 0 * * *", "input": { "region": "europe" } });
     host.put("/workflows/daily-report/crons/europe", &body).expect(201);
 
-    let answer = host.post_text("/modules", "application/wasm", &guest("declared-cron"));
+    let answer = host.post_bytes("/modules", "application/wasm", &guest("declared-cron"));
     assert_eq!(answer.error(), (409, "cron_conflict", ""));
     assert_eq!(host.list("/modules").len(), 1);
     assert_eq!(host.get("/workflows/daily-report").expect(200)["currentVersion"], 1);

@@ -278,7 +278,7 @@ fn an_upload_answers_as_the_document_says() {
     let responses = &contract.document["paths"]["/api/v1/modules"]["post"]["responses"];
     for (guest, status) in [("approval", 201), ("approval", 200), ("dormouse-programs", 200)] {
         let bytes = dormouse_tests::guest(guest);
-        let module = contract.host.post_text("/modules", "application/wasm", &bytes).expect(status);
+        let module = contract.host.post_bytes("/modules", "application/wasm", &bytes).expect(status);
         let response = &responses[status.to_string()];
         contract.check(&response["content"]["application/json"]["schema"], &module, guest);
     }

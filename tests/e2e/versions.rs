@@ -11,7 +11,7 @@ fn edition(number: u8) -> Vec<u8> {
 }
 
 fn upload(client: &Client, bytes: &[u8]) -> Value {
-    client.post_text("/modules", "application/wasm", bytes).expect(201)
+    client.post_bytes("/modules", "application/wasm", bytes).expect(201)
 }
 
 fn sleeper(client: &Client, seconds: u64) -> String {
@@ -62,7 +62,7 @@ fn roll_back_brings_back_the_crons_of_the_version_with_enabled_kept() {
     let id = cron(&host)["id"].as_str().expect("an id").to_owned();
     let expression = cron(&host)["expression"].as_str().expect("a text").to_owned();
     let changed = patched("declared-cron", &expression, &expression.replace("10", "20"));
-    host.post_text("/modules", "application/wasm", &changed).expect(201);
+    host.post_bytes("/modules", "application/wasm", &changed).expect(201);
     host.patch(&format!("/crons/{id}"), &json!({ "enabled": false })).expect(200);
     assert_ne!(cron(&host)["expression"], expression);
 

@@ -10,7 +10,8 @@ mod process;
 mod rows;
 mod wait;
 
-pub use client::{Answer, Client};
+pub use client::Client;
+pub use dormouse_sdk::testing::Answer;
 pub use guests::{guest, patched};
 pub use host::{START_MILLIS, TestHost};
 pub use process::HostProcess;

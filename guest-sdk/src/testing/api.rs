@@ -1,5 +1,6 @@
 //! The HTTP API of a host. No answer is hidden: every status comes back as it is.
 
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -110,6 +111,33 @@ impl Api {
     #[track_caller]
     pub fn post_bytes(&self, path: &str, content_type: &str, body: &[u8]) -> Answer {
         answer(self.agent.post(self.at(path)).content_type(content_type).send(body))
+    }
+
+    /// `POST` to a host that may go away at any moment: `None` when it did so before it answered.
+    #[must_use]
+    pub fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let request = self.agent.post(self.at(path)).content_type("application/json");
+        read(request.send(body.to_string())).ok()
+    }
+
+    /// The lines of a run's stream of server-sent events, from behind an event id on, until it ends or
+    /// breaks off.
+    ///
+    /// # Panics
+    ///
+    /// When the host does not answer with a stream.
+    #[track_caller]
+    pub fn stream(&self, run: &str, last_event_id: Option<&str>) -> impl Iterator<Item = String> + use<> {
+        let mut request = self.agent.get(self.at(&format!("/runs/{run}/stream")));
+        if let Some(last) = last_event_id {
+            request = request.header("Last-Event-ID", last);
+        }
+        match request.call() {
+            Ok(response) if response.status() == 200 => {
+                BufReader::new(response.into_body().into_reader()).lines().map_while(Result::ok)
+            }
+            other => panic!("{:#}", answer(other).body),
+        }
     }
 
     /// All rows of a list, page by page.

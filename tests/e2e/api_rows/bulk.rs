@@ -34,7 +34,7 @@ fn asleep(host: &TestHost) -> String {
 fn patch_workflows_name_current_version() {
     let host = TestHost::with(&["durable-sleep"]);
     let next = [guest("durable-sleep"), vec![0, 2, 0, 7]].concat();
-    host.post_text("/modules", "application/wasm", &next).expect(201);
+    host.post_bytes("/modules", "application/wasm", &next).expect(201);
     let workflow = host.patch("/workflows/durable-sleep", &json!({ "currentVersion": 1 })).expect(200);
     assert_eq!((&workflow["currentVersion"], &workflow["paused"]), (&json!(1), &json!(false)));
     assert_eq!(host.get("/workflows/durable-sleep").expect(200), workflow);
