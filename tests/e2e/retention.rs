@@ -82,6 +82,29 @@ fn a_child_stays_for_as_long_as_its_parent_goes_on() {
     assert!(host.list("/runs").is_empty(), "both have gone");
 }
 
+/// The task was woken and could not go on: it has not been told of the event.
+#[test]
+fn an_event_stays_until_those_whose_waits_it_settled_were_told() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let waiter = json!({ "pattern": "go", "filter": null, "look_back_ms": null });
+    let waiter = host.start("event-waiter", &waiter);
+    host.settle();
+    let pause = |paused: bool| {
+        host.patch("/workflows/event-waiter", &json!({ "paused": paused })).expect(200);
+    };
+    pause(true);
+    for key in ["go", "nobody:waits"] {
+        host.post("/events", &json!({ "key": key, "payload": 7 })).expect(201);
+    }
+    host.advance(40 * DAY);
+    assert_eq!(host.list("/events").len(), 1);
+    pause(false);
+    host.settle();
+    assert_eq!(host.run(&waiter)["output"]["payload"], 7);
+    host.advance(DAY);
+    assert!(host.list("/events").is_empty());
+}
+
 /// Runs that slept for long and ended lately are the oldest of all, and hold up no others.
 #[test]
 fn runs_go_in_time_behind_thousands_that_ended_later() {

@@ -27,6 +27,10 @@ const LOOKED_AT_MAX: usize = 1024;
 /// Least time between two passes: what is due goes at most this late.
 const REST: Duration = Duration::from_secs(3600);
 
+/// Longest between the push of an event and the moment at which a task that it woke stands in the
+/// queue: a step that was running, whose attempt may take a day.
+const STEP_MAX: Duration = Duration::from_secs(86_400);
+
 const ENDED: [Status; 3] = [Status::Completed, Status::Failed, Status::Cancelled];
 
 /// How long what has ended is kept, and how far the present pass has come.
@@ -51,9 +55,15 @@ impl Retention {
         self.next
     }
 
-    /// Deletes what is due, as much as fits one transaction.
-    pub(super) fn sweep(&mut self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
-        let mut sweep = Sweep { now, room: ROWS_PER_SWEEP, more: false, retention: self };
+    /// Deletes what is due, as much as fits one transaction. `waiting_since` is when the first of those
+    /// in the queue came there.
+    pub(super) fn sweep(
+        &mut self,
+        tx: &mut Tx<'_>,
+        now: Timestamp,
+        waiting_since: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let mut sweep = Sweep { now, waiting_since, room: ROWS_PER_SWEEP, more: false, retention: self };
         sweep.runs(tx)?;
         sweep.events(tx)?;
         sweep.scheduled(tx)?;
@@ -77,6 +87,7 @@ impl Retention {
 
 struct Sweep<'a> {
     now: Timestamp,
+    waiting_since: Option<Timestamp>,
     /// Rows that may still be deleted.
     room: usize,
     /// Whether the pass has not looked at all runs yet.
@@ -89,10 +100,14 @@ impl Sweep<'_> {
     fn is_due(&mut self, ended_at: Timestamp) -> bool {
         let due = ended_at.after(self.retention.keep);
         if due > self.now {
-            let first = self.retention.first_due.get_or_insert(due);
-            *first = due.min(*first);
+            self.look_again(due);
         }
         due <= self.now
+    }
+
+    fn look_again(&mut self, at: Timestamp) {
+        let first = self.retention.first_due.get_or_insert(at);
+        *first = at.min(*first);
     }
 
     fn is_old(&self, made_at: Timestamp) -> bool {
@@ -126,10 +141,14 @@ impl Sweep<'_> {
                 return Ok(());
             }
             let ended_at = tx.run_state(id)?.and_then(|run| run.finished_at);
-            if ended_at.is_some_and(|ended_at| self.is_due(ended_at)) && !has_live_parent(tx, id)? {
-                let rows = tx.journal_len(id)?;
-                tx.delete_run(id)?;
-                self.take(1 + usize::try_from(rows).unwrap_or(usize::MAX));
+            if ended_at.is_some_and(|ended_at| self.is_due(ended_at)) {
+                if has_live_parent(tx, id)? {
+                    self.look_again(self.now);
+                } else {
+                    let rows = tx.journal_len(id)?;
+                    tx.delete_run(id)?;
+                    self.take(1 + usize::try_from(rows).unwrap_or(usize::MAX));
+                }
             }
             self.retention.looked_at.insert(which.clone(), id);
         }
@@ -139,17 +158,24 @@ impl Sweep<'_> {
     fn events(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         let mut oldest = Vec::new();
         tx.visit_oldest_events(|event| {
-            oldest.push((event.id, event.pushed_at));
+            oldest.push((event.id, event.pushed_at, event.settled_waits > 0));
             let more = oldest.len() < LOOKED_AT_MAX && self.is_old(event.pushed_at);
             if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        for (id, pushed_at) in oldest {
+        for (id, pushed_at, has_settled) in oldest {
             if self.room == 0 {
                 break;
             }
-            if self.is_due(pushed_at) {
-                tx.delete_event(id)?;
-                self.take(1);
+            // Somebody may stand in the queue, say of a workflow that is paused, to be told of it.
+            let is_awaited =
+                has_settled && self.waiting_since.is_some_and(|since| since <= pushed_at.after(STEP_MAX));
+            match self.is_due(pushed_at) {
+                true if is_awaited => self.look_again(self.now),
+                true => {
+                    tx.delete_event(id)?;
+                    self.take(1);
+                }
+                false => {}
             }
         }
         Ok(())

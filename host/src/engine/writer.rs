@@ -205,7 +205,8 @@ impl Writer {
         let now = self.shared.clock.now();
         match &mut self.retention {
             Some(retention) if retention.next() <= now => {
-                self.shared.store.transact(|tx| retention.sweep(tx, now))
+                let (_, waiting_since) = self.memory.queue.waiting();
+                self.shared.store.transact(|tx| retention.sweep(tx, now, waiting_since))
             }
             _ => Ok(()),
         }
