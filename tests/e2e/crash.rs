@@ -90,6 +90,30 @@ fn a_step_that_the_host_did_not_live_to_finish_is_no_attempt_and_what_it_asked_f
 }
 
 #[test]
+fn all_whose_waits_an_event_has_settled_are_told_though_the_host_is_killed() {
+    let (folder, host) = deployed();
+    let waiter = json!({ "input": { "pattern": "go", "filter": null, "look_back_ms": null } });
+    for _ in 0..3 {
+        host.post("/workflows/event-waiter/runs/bulk", &json!({ "runs": vec![&waiter; 1000] })).expect(202);
+    }
+    let count = |host: &HostProcess, status: &str| {
+        let counts = host.get("/workflows/event-waiter").expect(200)["runCounts"][status].clone();
+        (counts == 3000).then_some(())
+    };
+    eventually("all wait", || count(&host, "sleeping"));
+    let answer = host.post("/events", &json!({ "key": "go", "payload": 1 })).expect(201);
+    assert_eq!(answer["settledWaits"], 3000);
+    host.kill();
+
+    let host = start(&folder);
+    let next = host.post("/events", &json!({ "key": "go", "payload": 2 })).expect(201);
+    assert_eq!(next["settledWaits"], 0);
+    eventually("all are told", || count(&host, "completed"));
+    let runs = host.list("/runs?workflow=event-waiter&limit=200");
+    assert!(runs.iter().all(|run| run["output"]["payload"] == 1));
+}
+
+#[test]
 fn a_scheduled_run_that_came_due_while_no_host_ran_fires_once_on_start() {
     let (folder, host) = deployed();
     let at = Clock::system().now().after(Duration::from_secs(1)).to_string();

@@ -231,6 +231,23 @@ fn a_wait_with_a_bad_filter_fails_its_task_and_says_why() {
     );
 }
 
+/// Whatever is told first: every run ends once, and (as after each test) nothing is left in the store.
+#[test]
+fn runs_can_be_cancelled_while_thousands_are_told_of_an_event() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let waiter = json!({ "input": { "pattern": "go", "filter": null, "look_back_ms": null } });
+    host.post("/workflows/event-waiter/runs/bulk", &json!({ "runs": vec![waiter; 1000] })).expect(202);
+    host.settle();
+    assert_eq!(push(&host, json!({ "key": "go" }))["settledWaits"], 1000);
+    let cancelled =
+        host.post("/runs/cancel", &json!({ "filter": { "workflow": "event-waiter" } })).expect(200);
+    let cancelled =
+        cancelled["rows"].as_array().unwrap().iter().filter(|row| row["errors"].is_null()).count();
+    host.settle();
+    let counts = host.get("/workflows/event-waiter").expect(200)["runCounts"].clone();
+    assert_eq!((&counts["cancelled"], &counts["completed"]), (&json!(cancelled), &json!(1000 - cancelled)));
+}
+
 #[test]
 fn thousands_of_waits_on_one_key_settle_in_one_push_and_others_go_on() {
     let host = TestHost::with(&["dormouse-programs"]);
@@ -246,8 +263,13 @@ fn thousands_of_waits_on_one_key_settle_in_one_push_and_others_go_on() {
     let answer = push(&host, json!({ "key": "go", "payload": { "n": 3 } }));
     let settled = (0..2000).filter(|n| n % 2 == 0 || n % 7 < 3).count();
     assert_eq!(answer["settledWaits"], settled);
+    let next = push(&host, json!({ "key": "go", "payload": { "n": 3 } }));
+    assert_eq!(next["settledWaits"], 0, "they have taken the first one, whether or not they know it");
     assert_eq!(host.call("echo", &json!(1))["status"], "completed");
     host.settle();
+    let first = &answer["event"]["id"];
+    let took = host.list("/runs?workflow=event-waiter&status=completed&limit=200");
+    assert!(took.iter().all(|run| run["output"]["id"] == *first));
     let counts = host.get("/workflows/event-waiter").expect(200)["runCounts"].clone();
     assert_eq!((&counts["completed"], &counts["sleeping"]), (&json!(settled), &json!(2000 - settled)));
 }

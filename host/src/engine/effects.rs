@@ -69,7 +69,7 @@ impl Performer<'_, '_, '_> {
         match wait.condition {
             WaitCondition::Until(at) => self.batch.tx.put_timer(at, Timer::Wait { run, task, wait: id }),
             WaitCondition::Event { key_pattern, filter, look_back } => {
-                let row = EventWaitRow { key_pattern, run, task, wait: id, filter };
+                let row = EventWaitRow { key_pattern, run, task, wait: id, filter, settled_by: None };
                 if let Some(look_back) = look_back
                     && let Some(event) = self.batch.latest_event(&row, look_back)?
                 {
@@ -95,8 +95,12 @@ impl Performer<'_, '_, '_> {
             WaitCondition::Until(at) => {
                 self.batch.tx.delete_timer(at, Timer::Wait { run, task, wait: id })?
             }
-            WaitCondition::Event { key_pattern, filter, .. } => {
-                self.batch.tx.delete_event_wait(&EventWaitRow { key_pattern, run, task, wait: id, filter })?
+            WaitCondition::Event { key_pattern, .. } => {
+                let Some(row) = self.batch.tx.event_wait(&key_pattern, run, task, id)? else { return Ok(()) };
+                if let Some((_, at)) = row.settled_by {
+                    self.batch.tx.delete_timer(at, Timer::Wait { run, task, wait: id })?;
+                }
+                self.batch.tx.delete_event_wait(&row)?
             }
             WaitCondition::Run(awaited) => {
                 self.batch.tx.delete_run_wait(RunWaitRow { awaited, run, task, wait: id })?

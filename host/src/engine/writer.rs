@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use dormouse_core::id::RunId;
+use dormouse_core::id::{RunId, TaskIndex, WaitId};
 use dormouse_core::run::{Lease, RunEvent, RunSpec, StepResult};
 use dormouse_core::time::Timestamp;
+use dormouse_core::wait::{WaitCondition, WaitOutcome};
 
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -31,8 +32,12 @@ const COMMANDS_PER_BATCH_MAX: usize = 1024;
 /// Most timers that one transaction works off, so that a flood of them does not hold up calls.
 const TIMERS_PER_BATCH_MAX: usize = 512;
 
-/// Fewest, if so many are due: some of them wake nobody.
-const TIMERS_PER_BATCH_MIN: usize = 64;
+/// Fewest, if so many are due: some of them wake nobody, and none waits for ever.
+const TIMERS_PER_BATCH_MIN: usize = 4;
+
+/// How long to wait for a command when timers are due and every slot is taken: a flood of them that
+/// went into the queue would stand there before whatever comes later.
+const PACE: Duration = Duration::from_millis(2);
 
 /// What the writer keeps in memory. All of it can be rebuilt from the store.
 pub(super) struct Memory {
@@ -141,12 +146,12 @@ impl Writer {
     /// Waits for a command or the first timer, whichever comes first, and takes what there is.
     fn gather(&mut self) -> Vec<Command> {
         let next = self.next_timer.into_iter().chain(self.next_sweep()).min();
+        let is_due = next.is_some_and(|at| at <= self.shared.clock.now());
         let wait = next.map(|at| self.shared.clock.wait_until(at));
         let first = match wait.flatten() {
+            _ if is_due && self.memory.free_slots() == 0 => self.commands.recv_timeout(PACE),
+            _ if is_due => return self.take(Vec::new()),
             Some(timeout) => self.commands.recv_timeout(timeout),
-            None if next.is_some_and(|at| at <= self.shared.clock.now()) => {
-                return self.take(Vec::new());
-            }
             None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match first {
@@ -362,7 +367,8 @@ impl Batch<'_, '_> {
     /// Works off the timers that are due, in order of their times.
     fn ring_timers(&mut self) -> Result<(), StoreError> {
         // Those who could not run yet stay where they are, in order: to queue them first would write
-        // each of them twice.
+        // each of them twice, and hold up those who come later.
+        self.grant_slots()?;
         let most = self.memory.free_slots().clamp(TIMERS_PER_BATCH_MIN, TIMERS_PER_BATCH_MAX);
         let due = self.tx.due_timers(self.now, most)?;
         for (at, timer) in due {
@@ -370,8 +376,10 @@ impl Batch<'_, '_> {
             self.shared.metrics.timer_rang(self.now.since(at));
             match timer {
                 Timer::Wait { run, task, wait } => {
-                    let outcome = dormouse_core::wait::WaitOutcome::Elapsed;
-                    self.apply(run, RunEvent::WaitSettled { task, wait, outcome }, StepPayload::default())?;
+                    if let Some(outcome) = self.due_outcome(run, task, wait)? {
+                        let settled = RunEvent::WaitSettled { task, wait, outcome };
+                        self.apply(run, settled, StepPayload::default())?;
+                    }
                 }
                 Timer::Task { run, task, timer } => {
                     let event = match timer {
@@ -386,6 +394,24 @@ impl Batch<'_, '_> {
             self.settle()?;
         }
         Ok(())
+    }
+
+    /// What settles an open wait whose timer rings.
+    fn due_outcome(
+        &mut self,
+        run: RunId,
+        task: TaskIndex,
+        wait: WaitId,
+    ) -> Result<Option<WaitOutcome>, StoreError> {
+        let Some((_, state)) = self.run(run)? else { return Ok(None) };
+        let open = state.task(task).and_then(|task| task.waits.iter().find(|open| open.id == wait));
+        let key_pattern = match open.map(|open| &open.condition) {
+            Some(WaitCondition::Until(_)) => return Ok(Some(WaitOutcome::Elapsed)),
+            Some(WaitCondition::Event { key_pattern, .. }) => key_pattern.clone(),
+            Some(WaitCondition::Run(_)) | None => return Ok(None),
+        };
+        let row = self.tx.event_wait(&key_pattern, run, task, wait)?;
+        Ok(row.and_then(|row| row.settled_by).map(|(event, _)| WaitOutcome::Event(event)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use dormouse_core::id::{
-    CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WorkflowName,
+    CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
 };
 use dormouse_core::run::{Run, RunSpec, Status};
 use dormouse_core::time::Timestamp;
@@ -213,6 +213,17 @@ pub(crate) trait Read: Source + Sized {
     /// The open waits whose key or pattern is this very text, oldest run first.
     fn event_waits(&self, key_pattern: &str) -> Result<Vec<EventWaitRow>> {
         rows(self.scan(tables::event_waits(key_pattern), Span::under(key_pattern))?)
+    }
+
+    /// An open wait for events.
+    fn event_wait(
+        &self,
+        key_pattern: &str,
+        run: RunId,
+        task: TaskIndex,
+        wait: WaitId,
+    ) -> Result<Option<EventWaitRow>> {
+        self.get(tables::event_waits(key_pattern), (key_pattern, run, task, wait))
     }
 
     /// The distinct patterns with `*` that anybody waits for.

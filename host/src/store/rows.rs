@@ -55,7 +55,7 @@ pub(crate) struct RunRow {
 /// Something that is due at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Timer {
-    /// A wait of a task run settles.
+    /// A wait of a task run settles: its time has come, or its turn to hear of the event that it took.
     Wait { run: RunId, task: TaskIndex, wait: WaitId },
     /// A timer of a task run rings.
     Task { run: RunId, task: TaskIndex, timer: TaskTimer },
@@ -73,6 +73,9 @@ pub(crate) struct EventWaitRow {
     pub(crate) task: TaskIndex,
     pub(crate) wait: WaitId,
     pub(crate) filter: Option<String>,
+    /// The event that has settled it, and the time of the timer at which the task is told, if that is
+    /// still to come. No other event matches it any more.
+    pub(crate) settled_by: Option<(EventId, Timestamp)>,
 }
 
 /// An open wait of a task run for the end of another run.

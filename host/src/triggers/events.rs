@@ -12,11 +12,14 @@ use dormouse_core::wait::WaitOutcome;
 use super::Matching;
 use crate::engine::{Batch, Error, Handled, NewRun, PushEvent, WorkflowEntry};
 use crate::runtime::Push;
-use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope};
+use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, Timer};
 use crate::store::{Read, StoreError};
 
 /// How long the idempotency key of an event is remembered.
 const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
+
+/// Most tasks that are told of an event in the transaction that takes it in.
+const TOLD_AT_ONCE_MAX: usize = 64;
 
 impl Batch<'_, '_> {
     /// Takes in an event that was pushed over the API. A key that was seen before gives the event
@@ -58,13 +61,27 @@ impl Batch<'_, '_> {
         event.settled_waits = u32::try_from(waits.len()).unwrap_or(u32::MAX);
         self.start_subscribers(&mut event, subscribers)?;
         self.tx.put_event(&event)?;
+        self.settle_waits(id, waits)?;
+        Ok(event)
+    }
+
+    /// Settles the waits that an event matches, so that no other event takes them. The tasks are told
+    /// at once as long as they are few. Of a flood the rest is told as timers are: in portions, between
+    /// which others get their turn.
+    fn settle_waits(&mut self, event: EventId, mut waits: Vec<EventWaitRow>) -> Result<(), StoreError> {
+        let later = waits.split_off(waits.len().min(TOLD_AT_ONCE_MAX));
         for wait in waits {
-            // Gone at once, so that a second event in this batch does not count it again.
             self.tx.delete_event_wait(&wait)?;
-            let outcome = WaitOutcome::Event(id);
+            let outcome = WaitOutcome::Event(event);
             self.follow_up(wait.run, RunEvent::WaitSettled { task: wait.task, wait: wait.wait, outcome });
         }
-        Ok(event)
+        for mut row in later {
+            let EventWaitRow { run, task, wait, .. } = row;
+            row.settled_by = Some((event, self.now));
+            self.tx.put_event_wait(&row)?;
+            self.tx.put_timer(self.now, Timer::Wait { run, task, wait })?;
+        }
+        Ok(())
     }
 
     fn start_subscribers(
@@ -102,7 +119,7 @@ impl Batch<'_, '_> {
                 waits.extend(self.tx.event_waits(&pattern)?);
             }
         }
-        waits.retain(|wait| event.satisfies_text(wait.filter.as_deref()));
+        waits.retain(|wait| wait.settled_by.is_none() && event.satisfies_text(wait.filter.as_deref()));
         Ok(waits)
     }
 

@@ -9,18 +9,15 @@ use super::runs::timer_word;
 use super::{Check, Look, Result};
 use crate::store::rows::{EventWaitRow, ScheduledStatus, Timer};
 use crate::store::tables::{
-    CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, RUN_STATES, RUN_WAITS, SCHEDULED, TIMERS, Table,
+    self, CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, RUN_STATES, RUN_WAITS, SCHEDULED, TIMERS, Table,
 };
 
 pub(super) fn timers(check: &mut Check<'_>) -> Result {
     check.each(TIMERS, |check, (at, timer), ()| {
         let (row, expected) = match timer {
-            Timer::Wait { run, task, wait } => (
-                format!("{at} {run} {} wait {}", task.0, wait.0),
-                of_task(check, run, task, |task| {
-                    waits(task, wait, |for_| *for_ == WaitCondition::Until(at))
-                })?,
-            ),
+            Timer::Wait { run, task, wait } => {
+                (format!("{at} {run} {} wait {}", task.0, wait.0), of_wait(check, at, (run, task, wait))?)
+            }
             Timer::Task { run, task, timer } => (
                 format!("{at} {run} {} {}", task.0, timer_word(timer)),
                 of_task(check, run, task, |task| task_timer(task, timer) == Some(at))?,
@@ -43,6 +40,24 @@ pub(super) fn timers(check: &mut Check<'_>) -> Result {
     })
 }
 
+/// Whether a wait is to settle at that time.
+fn of_wait(check: &Check<'_>, at: Timestamp, (run, task, wait): (RunId, TaskIndex, WaitId)) -> Result<bool> {
+    let Look::There(state) = check.look(RUN_STATES, run)? else { return of_task(check, run, task, |_| true) };
+    let waits = state.task(task).into_iter().flat_map(|task| &task.waits);
+    for open in waits.filter(|open| open.id == wait) {
+        match &open.condition {
+            WaitCondition::Until(time) => return Ok(*time == at),
+            WaitCondition::Event { key_pattern, .. } => {
+                let row =
+                    check.look(tables::event_waits(key_pattern), (key_pattern.as_str(), run, task, wait))?;
+                return Ok(expected(row, |row| row.settled_by.is_some_and(|(_, time)| time == at)));
+            }
+            WaitCondition::Run(_) => {}
+        }
+    }
+    Ok(false)
+}
+
 fn task_timer(task: &TaskRun, timer: TaskTimer) -> Option<Timestamp> {
     match timer {
         TaskTimer::Retry => task.retry_at,
@@ -61,7 +76,7 @@ pub(super) fn event_pattern_waits(check: &mut Check<'_>) -> Result {
 type EventWaits = Table<(String, RunId, TaskIndex, WaitId), EventWaitRow>;
 
 fn each_event_wait(check: &mut Check<'_>, table: EventWaits, pattern: bool) -> Result {
-    check.each(table, |check, (key, run, task, wait), _| {
+    check.each(table, |check, (key, run, task, wait), EventWaitRow { settled_by, .. }| {
         let row = format!("{key} {run} {} wait {}", task.0, wait.0);
         if key.contains('*') != pattern {
             check.report(table, &row, "it belongs into the other of the two tables of event waits");
@@ -71,6 +86,14 @@ fn each_event_wait(check: &mut Check<'_>, table: EventWaits, pattern: bool) -> R
         };
         if !of_task(check, run, task, |task| waits(task, wait, is_open))? {
             check.report(table, &row, "no task has this wait");
+        }
+        if let Some((event, at)) = settled_by {
+            if !check.is_there(EVENTS, event)? {
+                check.report(table, &row, format!("event {event}, which settled it, is not there"));
+            }
+            if !check.is_there(TIMERS, (at, Timer::Wait { run, task, wait }))? {
+                check.report(table, &row, format!("its timer of {at} is missing"));
+            }
         }
         Ok(())
     })

@@ -308,19 +308,36 @@ impl From<StoredSettled> for Settled {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredEventWait<'a> {
+struct StoredEventWait1<'a> {
     #[serde(borrow)]
     filter: Option<&'a str>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct StoredEventWait2<'a> {
+    #[serde(borrow)]
+    filter: Option<&'a str>,
+    settled_by: Option<(StoredId, u64)>,
+}
+
 impl Record<(String, RunId, TaskIndex, WaitId)> for EventWaitRow {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        super::write(&StoredEventWait { filter: self.filter.as_deref() })
+        let settled_by = self.settled_by.map(|(event, at)| (event.to_bytes(), at.as_millis()));
+        super::write_version(2, &StoredEventWait2 { filter: self.filter.as_deref(), settled_by })
     }
 
     fn decode(key: &(String, RunId, TaskIndex, WaitId), bytes: &[u8]) -> Result<Self, DecodeError> {
         let (key_pattern, run, task, wait) = key.clone();
-        let stored: StoredEventWait<'_> = super::read(bytes)?;
-        Ok(Self { key_pattern, run, task, wait, filter: stored.filter.map(str::to_owned) })
+        let StoredEventWait2 { filter, settled_by } = match super::version_of(bytes)? {
+            (1, fields) => {
+                let StoredEventWait1 { filter } = super::read_fields(fields)?;
+                StoredEventWait2 { filter, settled_by: None }
+            }
+            (2, fields) => super::read_fields(fields)?,
+            (found, _) => return Err(DecodeError::UnknownVersion { found, known: 2 }),
+        };
+        let settled_by =
+            settled_by.map(|(event, at)| (EventId::from_bytes(event), Timestamp::from_millis(at)));
+        Ok(Self { key_pattern, run, task, wait, filter: filter.map(str::to_owned), settled_by })
     }
 }

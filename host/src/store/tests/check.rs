@@ -91,6 +91,7 @@ fn sound() -> Store {
                     task: TASK,
                     wait,
                     filter: None,
+                    settled_by: None,
                 })?;
             }
             tx.put_run_wait(RunWaitRow { awaited: run_id(2), run: run_id(1), task: TASK, wait: RUN })?;
@@ -324,6 +325,27 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         |tx| tx.put(tables::EVENT_WAITS, ("a.b".to_owned(), run_id(1), TASK, EVENT), &event_wait()).map(drop),
         "run-states",
         "another filter",
+    ),
+    (
+        |tx| {
+            let row = tx.event_wait("a.b", run_id(1), TASK, EVENT)?.unwrap();
+            tx.put_event_wait(&EventWaitRow { settled_by: Some((event_id(1), at(7))), ..row })
+        },
+        "event-waits",
+        "its timer of 2023-11-14T22:13:20.007Z is missing",
+    ),
+    (
+        |tx| {
+            let row = tx.event_wait("a.b", run_id(1), TASK, EVENT)?.unwrap();
+            tx.put_event_wait(&EventWaitRow { settled_by: Some((event_id(9), at(7))), ..row })
+        },
+        "event-waits",
+        "which settled it, is not there",
+    ),
+    (
+        |tx| tx.put_timer(at(7), Timer::Wait { run: run_id(1), task: TASK, wait: EVENT }),
+        "timers",
+        "nothing waits",
     ),
     (
         |tx| tx.delete(tables::RUN_WAITS, (run_id(2), run_id(1), TASK, RUN)).map(drop),

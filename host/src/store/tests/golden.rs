@@ -10,7 +10,7 @@ use super::samples::*;
 use crate::store::error::DecodeError;
 use crate::store::keys::{self, Key, SCHEDULED_STATUSES, TASK_TIMERS};
 use crate::store::records::Record;
-use crate::store::rows::{IdempotencyScope, ScheduledStatus, Timer};
+use crate::store::rows::{EventWaitRow, IdempotencyScope, ScheduledStatus, Timer};
 use crate::store::tables;
 
 /// Collects all differences, so that one run shows them together.
@@ -232,8 +232,12 @@ fn records_are_written_as_they_always_were() {
         "event wait",
         (wait.key_pattern.clone(), wait.run, wait.task, wait.wait),
         wait,
-        "010107696e7075742e78",
+        "020107696e7075742e7801018bcfe568017101810101010101010181d095ffbc31",
     );
+    let wait = EventWaitRow { settled_by: None, ..event_wait() };
+    let key = (wait.key_pattern.clone(), wait.run, wait.task, wait.wait);
+    let version_1 = EventWaitRow::decode(&key, b"\x01\x01\x07input.x");
+    assert_eq!(version_1.unwrap(), wait);
     golden.record(
         "cron",
         cron_id(1),

@@ -240,6 +240,7 @@ pub(super) fn event_wait() -> EventWaitRow {
         task: TaskIndex(2),
         wait: WaitId(3),
         filter: Some("input.x".to_owned()),
+        settled_by: Some((event_id(1), at(1))),
     }
 }
 
