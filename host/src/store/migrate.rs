@@ -1,11 +1,14 @@
 //! The format of the whole store: creating it, recognising it, bringing an older one up to date.
 //! `FORMAT.md` has the history.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use dormouse_core::run::Status;
+use dormouse_core::id::{CronId, RunId};
+use dormouse_core::run::{Status, Trigger};
 use dormouse_core::time::Timestamp;
+use dormouse_core::workflow::Overlap;
 use redb::{Database, Durability, ReadableDatabase, TableError, WriteTransaction};
 
 use super::error::{OpenError, StoreError};
@@ -21,12 +24,13 @@ pub(super) const FORMAT: u32 = 2;
 type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Step `i` turns format `i + 1` into format `i + 2`.
-const STEPS: [Step; FORMAT as usize - 1] = [count_live_runs];
+const STEPS: [Step; FORMAT as usize - 1] = [know_live_runs];
 
-/// Format 2 counts the runs of a version that have not ended. Its new tables are empty at first;
-/// every change of format makes those.
-fn count_live_runs(txn: &WriteTransaction) -> Result<(), StoreError> {
+/// Format 2 knows which runs have not ended: how many of a version, and which of a cron that heeds
+/// them. Its new tables are empty at first; every change of format makes those.
+fn know_live_runs(txn: &WriteTransaction) -> Result<(), StoreError> {
     let mut tx = Tx::new(txn);
+    let mut of_crons: HashMap<CronId, Vec<RunId>> = HashMap::new();
     for workflow in tx.counts_by_workflow()?.into_keys() {
         for status in Status::ALL.into_iter().filter(|status| !status.is_final()) {
             let mut live = Vec::new();
@@ -35,13 +39,28 @@ fn count_live_runs(txn: &WriteTransaction) -> Result<(), StoreError> {
                 ControlFlow::Continue(())
             })?;
             for id in live {
-                let spec = tx.run_spec(id)?;
                 let missing = StoreError::Contradiction { run: id, problem: "its index lists it alone" };
-                tx.count_live(&workflow, spec.ok_or(missing)?.version, 1);
+                let spec = tx.run_spec(id)?.ok_or(missing)?;
+                tx.count_live(&workflow, spec.version, 1);
+                if let Trigger::Cron { id: cron, .. } = spec.trigger {
+                    of_crons.entry(cron).or_default().push(id);
+                }
             }
         }
         // Of one without such runs, too: no row of the old version is left.
         tx.count(&workflow, Status::Queued, 0);
+    }
+    let mut crons = Vec::new();
+    tx.visit_crons(None, |row| {
+        crons.push(row);
+        ControlFlow::Continue(())
+    })?;
+    for mut row in crons {
+        if row.spec.overlap != Overlap::Allow {
+            row.unfinished = of_crons.remove(&row.id).unwrap_or_default();
+            row.unfinished.sort_unstable();
+        }
+        tx.put_cron(&row)?;
     }
     tx.finish().map(drop)
 }

@@ -11,6 +11,7 @@ use crate::store::error::DecodeError;
 use crate::store::keys::SCHEDULED_STATUSES;
 use crate::store::rows::{CronRow, EventRow, IdempotencyRow, ScheduledRow};
 
+/// What both versions begin with.
 #[derive(Serialize, Deserialize)]
 struct StoredCron<'a> {
     workflow: &'a str,
@@ -22,15 +23,24 @@ struct StoredCron<'a> {
     next_run_at: Option<u64>,
     last_run_at: Option<u64>,
     last_run: Option<StoredId>,
-    unfinished: Vec<StoredId>,
+}
+
+/// What both versions end with.
+#[derive(Serialize, Deserialize)]
+struct StoredCronEnd {
     held: Vec<u64>,
     created_at: u64,
     updated_at: u64,
 }
 
+type StoredCron1<'a> = (StoredCron<'a>, StoredCronEnd);
+
+/// Between the two stand the runs that have not ended.
+type StoredCron2<'a> = (StoredCron<'a>, Vec<StoredId>, StoredCronEnd);
+
 impl Record<CronId> for CronRow {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        super::write(&StoredCron {
+        let stored = StoredCron {
             workflow: self.workflow.as_str(),
             name: self.name.as_str(),
             declared: self.declared,
@@ -39,15 +49,26 @@ impl Record<CronId> for CronRow {
             next_run_at: self.next_run_at.map(Timestamp::as_millis),
             last_run_at: self.last_run_at.map(Timestamp::as_millis),
             last_run: self.last_run.map(RunId::to_bytes),
-            unfinished: self.unfinished.iter().map(|run| run.to_bytes()).collect(),
+        };
+        let end = StoredCronEnd {
             held: self.held.iter().map(|at| at.as_millis()).collect(),
             created_at: self.created_at.as_millis(),
             updated_at: self.updated_at.as_millis(),
-        })
+        };
+        let unfinished = self.unfinished.iter().map(|run| run.to_bytes()).collect();
+        let stored: StoredCron2<'_> = (stored, unfinished, end);
+        super::write_version(2, &stored)
     }
 
     fn decode(id: &CronId, bytes: &[u8]) -> Result<Self, DecodeError> {
-        let stored: StoredCron<'_> = super::read(bytes)?;
+        let (stored, unfinished, end): StoredCron2<'_> = match super::version_of(bytes)? {
+            (1, fields) => {
+                let (stored, end): StoredCron1<'_> = super::read_fields(fields)?;
+                (stored, Vec::new(), end)
+            }
+            (2, fields) => super::read_fields(fields)?,
+            (found, _) => return Err(DecodeError::UnknownVersion { found, known: 2 }),
+        };
         Ok(Self {
             id: *id,
             workflow: super::name(stored.workflow)?,
@@ -58,10 +79,10 @@ impl Record<CronId> for CronRow {
             next_run_at: stored.next_run_at.map(Timestamp::from_millis),
             last_run_at: stored.last_run_at.map(Timestamp::from_millis),
             last_run: stored.last_run.map(RunId::from_bytes),
-            unfinished: stored.unfinished.into_iter().map(RunId::from_bytes).collect(),
-            held: stored.held.into_iter().map(Timestamp::from_millis).collect(),
-            created_at: Timestamp::from_millis(stored.created_at),
-            updated_at: Timestamp::from_millis(stored.updated_at),
+            unfinished: unfinished.into_iter().map(RunId::from_bytes).collect(),
+            held: end.held.into_iter().map(Timestamp::from_millis).collect(),
+            created_at: Timestamp::from_millis(end.created_at),
+            updated_at: Timestamp::from_millis(end.updated_at),
         })
     }
 }

@@ -10,7 +10,7 @@ use super::samples::*;
 use crate::store::error::DecodeError;
 use crate::store::keys::{self, Key, SCHEDULED_STATUSES, TASK_TIMERS};
 use crate::store::records::Record;
-use crate::store::rows::{EventWaitRow, IdempotencyScope, ScheduledStatus, Timer};
+use crate::store::rows::{CronRow, EventWaitRow, IdempotencyScope, ScheduledStatus, Timer};
 use crate::store::tables;
 
 /// Collects all differences, so that one run shows them together.
@@ -48,6 +48,12 @@ impl Golden {
         }
         self.check(what, &bytes, should_be);
     }
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().filter(|digit| !digit.is_whitespace()).collect();
+    let pairs = digits.chunks(2).map(|pair| pair.iter().collect::<String>());
+    pairs.map(|pair| u8::from_str_radix(&pair, 16).unwrap()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -243,11 +249,16 @@ fn records_are_written_as_they_always_were() {
         cron_id(1),
         cron(),
         "\
-         01046d61696c056461696c79010b302039202a202a204d4f4e0d4575726f70652f4265726c696e02 \
+         02046d61696c056461696c79010b302039202a202a204d4f4e0d4575726f70652f4265726c696e02 \
          7b7d01047465616d04626c75650102023c00030101e4d095ffbc3101b2d095ffbc3101018bcfe568 \
          017101810101010101010101018bcfe56801710181010101010101010187d095ffbc3181d095ffbc \
          3182d095ffbc31",
     );
+    let version_1 = "01046d61696c056461696c79010b302039202a202a204d4f4e0d4575726f70652f4265726c696e02 \
+         7b7d01047465616d04626c75650102023c00030101e4d095ffbc3101b2d095ffbc3101018bcfe568 \
+         01710181010101010101010187d095ffbc3181d095ffbc3182d095ffbc31";
+    let row = CronRow { unfinished: Vec::new(), ..cron() };
+    assert_eq!(CronRow::decode(&cron_id(1), &bytes(version_1)).unwrap(), row);
     golden.record(
         "cron name",
         (workflow_name("mail"), cron_name("daily")),

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use dormouse_core::run::{RunSpec, Status};
+use dormouse_core::run::{RunSpec, Status, Trigger};
+use dormouse_core::workflow::{CronSpec, Overlap};
 
-use super::samples::{CACHE_BYTES, at, run_row, store, workflow_name};
+use super::samples::*;
 use crate::store::migrate::{FORMAT, FORMAT_KEY};
+use crate::store::rows::CronRow;
 use crate::store::source::Source;
 use crate::store::{OpenError, Read, Store, StoreError, keys, tables};
 
@@ -47,14 +49,26 @@ fn a_newer_format_is_refused_with_both_numbers() {
 }
 
 #[test]
-fn a_store_of_format_1_learns_how_many_runs_of_a_version_have_not_ended() {
+fn a_store_of_format_1_learns_which_runs_have_not_ended() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let (mut ended, live) = (run_row(1), run_row(2));
+    let (mut ended, mut live) = (run_row(1), run_row(2));
+    live.spec.trigger = Trigger::Cron { id: cron_id(1), nominal: at(1) };
+    let crons = [(1, Overlap::Queue), (2, Overlap::Allow)].map(|(n, overlap)| {
+        let spec = CronSpec { overlap, ..cron_spec() };
+        CronRow {
+            id: cron_id(n),
+            name: cron_name(&format!("cron-{n}")),
+            spec,
+            unfinished: Vec::new(),
+            ..cron()
+        }
+    });
     ended.run.status = Status::Failed;
     let RunSpec { workflow, version, .. } = live.spec.clone();
     let as_format_1 = |tx: &mut crate::store::Tx<'_>| -> Result<(), StoreError> {
         tx.put_bytes(tables::RUN_COUNTS, &workflow, &[1, 0, 0, 1, 0, 1, 0, 0])?;
+        crons.iter().try_for_each(|row| tx.put_cron(row))?;
         tx.put_bytes(tables::RUN_COUNTS, workflow_name("idle"), &[1, 0, 0, 0, 4, 0, 0, 0])?;
         tx.put_bytes(tables::META, FORMAT_KEY, &1_u32.to_be_bytes()).map(drop)
     };
@@ -65,6 +79,8 @@ fn a_store_of_format_1_learns_how_many_runs_of_a_version_have_not_ended() {
     let reader = open(&path).unwrap().reader().unwrap();
     assert_eq!(reader.run_counts(&workflow).unwrap(), [0, 0, 1, 0, 1, 0, 0]);
     assert_eq!(reader.live_runs(&workflow, version).unwrap(), 1);
+    let unfinished = |n| reader.cron(cron_id(n)).unwrap().unwrap().unfinished;
+    assert_eq!((unfinished(1), unfinished(2)), (vec![run_id(2)], Vec::new()));
     let row =
         reader.raw(tables::RUN_COUNTS.slot).unwrap().get(&*keys::encode(&workflow_name("idle"))).unwrap();
     assert_eq!(row.unwrap().value()[0], 2, "no row of the old version is left");
