@@ -105,6 +105,19 @@ fn an_event_stays_until_those_whose_waits_it_settled_were_told() {
     assert!(host.list("/events").is_empty());
 }
 
+/// The key was all that was left to go, and that at a much later time.
+#[test]
+fn an_idempotency_key_that_is_kept_for_long_holds_up_nothing_else() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let body = json!({ "input": 1, "idempotencyKey": "k", "idempotencyTtlMs": 300 * 86_400_000_u64 });
+    host.start_with("echo", &body);
+    host.advance(62 * DAY);
+    assert!(host.list("/runs").is_empty());
+    let later = host.start("echo", &json!(2));
+    host.advance(62 * DAY);
+    assert!(!is_there(&host, &format!("/runs/{later}")));
+}
+
 /// Runs that slept for long and ended lately are the oldest of all, and hold up no others.
 #[test]
 fn runs_go_in_time_behind_thousands_that_ended_later() {

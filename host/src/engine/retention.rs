@@ -78,8 +78,9 @@ impl Retention {
             return Ok(());
         }
         let expiry = tx.next_idempotency_expiry()?;
-        let due = self.first_due.take().into_iter().chain(expiry).min();
-        self.next = due.unwrap_or_else(|| now.after(self.keep)).max(now.after(REST));
+        // What ends from now on is due after `keep`, however late the rest.
+        let due = self.first_due.take().into_iter().chain(expiry).fold(now.after(self.keep), Timestamp::min);
+        self.next = due.max(now.after(REST));
         self.looked_at.clear();
         Ok(())
     }
