@@ -47,13 +47,14 @@ fn look_through(data: &Path, found: &mut dyn FnMut(Problem)) -> Result<u64, Caus
         OpenError::Locked { .. } => Cause::InUse { data: data.to_owned() },
         error => Cause::Open(error),
     };
-    let mut store = Store::open(&path, STORE_CACHE_BYTES, Clock::system().now()).map_err(failed)?;
-    if !store.verify_file(&path).map_err(failed)? {
+    let store = Store::open(&path, STORE_CACHE_BYTES, Clock::system().now()).map_err(failed)?;
+    let (store, is_sound) = store.verify_file(&path).map_err(failed)?;
+    if !is_sound {
         found(Problem::of_file(
             "its checksums did not agree with its contents; the last sound state was kept",
         ));
     }
-    let reader = store.reader()?;
-    crate::store::check(&reader, check_snapshot, found)?;
-    Ok(crate::store::size(&reader)?)
+    let view = store.view();
+    crate::store::check(&view, check_snapshot, found)?;
+    Ok(crate::store::size(&view)?)
 }

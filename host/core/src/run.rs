@@ -425,6 +425,9 @@ pub enum StepResult {
         waits: Vec<Wait>,
         /// Waits that it dropped.
         dropped: Vec<WaitId>,
+        /// How many of the settled waits that it was given, from the front, it was told of. The next
+        /// step is told of the rest.
+        taken: usize,
     },
     /// What it asked for does not agree with what was committed while it ran. It leaves nothing and
     /// is repeated.

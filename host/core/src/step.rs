@@ -146,7 +146,7 @@ impl Stepper<'_> {
             StepResult::Failed { reason, error, retryable, chance } => {
                 self.failed(index, reason, error, retryable, chance);
             }
-            StepResult::Suspended { waits, dropped } => self.suspended(index, waits, &dropped),
+            StepResult::Suspended { waits, dropped, taken } => self.suspended(index, waits, &dropped, taken),
             StepResult::Conflicted => self.conflicted(index),
         }
         Ok(())
@@ -256,11 +256,11 @@ impl Stepper<'_> {
         self.enqueue(index, None);
     }
 
-    fn suspended(&mut self, index: TaskIndex, new: Vec<Wait>, dropped: &[WaitId]) {
+    fn suspended(&mut self, index: TaskIndex, new: Vec<Wait>, dropped: &[WaitId], taken: usize) {
         let now = self.now;
         let task = &mut self.run.tasks[usize::from(index.0)];
         let given = std::mem::take(&mut task.delivered);
-        task.settled.drain(..given);
+        task.settled.drain(..given.min(taken));
         task.settled.retain(|settled| !dropped.contains(&settled.id));
         let closed: Vec<Wait> = task.waits.extract_if(.., |wait| dropped.contains(&wait.id)).collect();
         self.effects.extend(closed.into_iter().map(|wait| Effect::CloseWait { task: index, wait }));

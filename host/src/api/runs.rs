@@ -132,7 +132,10 @@ pub(super) async fn start_run(
 ) -> Result<(StatusCode, Answer<Run>)> {
     let wait = query.timeout()?;
     let started = host.start_run(name.0, body.into_request()?).await?;
-    let row = look_at(&host, started.id, wait, stopping).await?;
+    let row = match started.row {
+        Some(row) if wait.is_none() || row.run.status.is_final() => *row,
+        _ => look_at(&host, started.id, wait, stopping).await?,
+    };
     let has_ended = wait.is_some() && row.run.status.is_final();
     let status = if started.existing || has_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Answer(Run::of(&host, row))))

@@ -1,14 +1,13 @@
 //! Many requests of one kind at once: each has an outcome of its own, and all that succeed are one
 //! transaction.
 
-use super::batch::{Batch, Halt};
-use super::writer::Handled;
+use super::shard::{CommandError, Handled, Shard};
 use super::{Error, ErrorKind};
 
 /// What each of several requests came to, in their order.
 pub(crate) type Each<T, E = Error> = Vec<Result<T, E>>;
 
-impl Batch<'_, '_> {
+impl Shard {
     /// Handles each of the requests.
     pub(super) fn each<R, T>(
         &mut self,
@@ -19,8 +18,8 @@ impl Batch<'_, '_> {
         for request in requests {
             outcomes.push(match handle(self, request) {
                 Ok(done) => Ok(done),
-                Err(Halt::Refused(error)) => Err(error),
-                Err(Halt::Store(error)) => return Err(error.into()),
+                Err(CommandError::Refused(error)) => Err(error),
+                Err(CommandError::Store(error)) => return Err(error.into()),
             });
             self.settle()?;
         }

@@ -8,12 +8,12 @@ use dormouse_core::id::RunId;
 use dormouse_core::run::{Reason, RunEvent, RunSpec, TaskError};
 use dormouse_core::workflow::{ConcurrencyStrategy, Workflow};
 
-use super::batch::Batch;
 use super::queue::{Limit, Limits};
+use super::shard::Shard;
 use crate::store::rows::ConcurrencyRow;
 use crate::store::{Read, StoreError};
 
-impl Batch<'_, '_> {
+impl Shard {
     /// Counts a new run under the limits of its workflow, and says how its life begins: some are
     /// cancelled because there is no room, and some cancel others to make room.
     pub(super) fn admit(&mut self, spec: &RunSpec, workflow: &Workflow) -> Result<RunEvent, StoreError> {
@@ -33,7 +33,7 @@ impl Batch<'_, '_> {
         let declared = || limits.iter().zip(&workflow.concurrency);
         let mut displaced = BTreeSet::new();
         for (limit, declared) in declared() {
-            let live = self.memory.queue.live(limit);
+            let live = self.queue.live(limit);
             let room = usize::try_from(declared.max_runs).unwrap_or(usize::MAX);
             match declared.strategy {
                 ConcurrencyStrategy::Queue => {}
@@ -52,17 +52,17 @@ impl Batch<'_, '_> {
         }
         let limits: Limits = declared().map(|(limit, declared)| (limit.clone(), declared.max_runs)).collect();
         for row in rows(spec.id, &limits) {
-            self.tx.put_concurrency(&row)?;
+            self.rows.put_concurrency(&row)?;
         }
-        self.memory.queue.limit(spec.id, limits, false);
+        self.queue.limit(spec.id, limits, false);
         Ok(RunEvent::Created)
     }
 
     /// Makes room: the run has ended.
     pub(super) fn leave_limits(&mut self, run: RunId) -> Result<(), StoreError> {
-        if let Some(limits) = self.memory.queue.unlimit(run) {
+        if let Some(limits) = self.queue.unlimit(run) {
             for row in rows(run, &limits) {
-                self.tx.delete_concurrency(&row)?;
+                self.rows.delete_concurrency(&row);
             }
         }
         Ok(())
@@ -73,20 +73,15 @@ impl Batch<'_, '_> {
     pub(super) fn recover_limits(&mut self) -> Result<(), StoreError> {
         let mut limits: HashMap<RunId, Vec<(Limit, u32)>> = HashMap::new();
         // In order of the position of the limit, within one run.
-        for ConcurrencyRow { workflow, index, key, run, max_runs } in self.tx.concurrency()? {
+        for ConcurrencyRow { workflow, index, key, run, max_runs } in self.rows.concurrency()? {
             limits.entry(run).or_default().push((Limit { workflow, index, key }, max_runs));
         }
         if limits.is_empty() {
             return Ok(());
         }
-        let mut fresh = BTreeSet::new();
-        for (id, _) in self.tx.active_tasks()? {
-            if limits.contains_key(&id) && self.run(id)?.is_some_and(|(_, run)| run.started_at.is_none()) {
-                fresh.insert(id);
-            }
-        }
         for (run, limits) in limits {
-            self.memory.queue.limit(run, Arc::from(limits), !fresh.contains(&run));
+            let begun = self.rows.run_state(run)?.is_some_and(|run| run.started_at.is_some());
+            self.queue.limit(run, Arc::from(limits), begun);
         }
         Ok(())
     }

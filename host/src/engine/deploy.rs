@@ -1,32 +1,33 @@
 //! Modules and workflows: uploaded, paused, deleted.
 
+use std::sync::Arc;
+
 use dormouse_core::id::{ModuleDigest, Version, WorkflowName};
 use dormouse_core::workflow::Workflow;
 
-use super::batch::Batch;
 use super::catalog::Catalog;
 use super::requests::{Deployed, WorkflowChange};
-use super::writer::Handled;
+use super::shard::{Handled, Shard};
 use super::{Error, find_workflow};
 use crate::runtime::Inspection;
 use crate::store::rows::{ModuleRow, VersionRow, WorkflowRow};
 use crate::store::{Read, StoreError};
 
-impl Batch<'_, '_> {
+impl Shard {
     /// Takes in a module: every workflow that it declares gets a new version, which is current
     /// from now on. Bytes that are there already change nothing.
     pub(super) fn deploy(&mut self, inspection: Inspection, bytes: &[u8]) -> Handled<Deployed> {
-        if let Some(module) = self.tx.module(inspection.digest)? {
+        if let Some(module) = self.rows.module(inspection.digest)? {
             // It was compiled to be looked at.
             self.outdated.insert(module.digest);
             self.revive(&module)?;
-            return Ok(Deployed { versions: versions_of(self.tx, &module)?, module, created: false });
+            return Ok(Deployed { versions: versions_of(&self.rows, &module)?, module, created: false });
         }
         let conflict =
             inspection.workflows.iter().try_for_each(|workflow| self.refuse_conflicting_crons(workflow));
         if conflict.is_err() {
             // It was compiled to be looked at.
-            self.after.forgotten.push(inspection.digest);
+            self.post_commit.forgotten.push(inspection.digest);
         }
         conflict?;
         let Inspection { digest, size_bytes, workflows, imports, warnings, .. } = inspection;
@@ -37,14 +38,14 @@ impl Batch<'_, '_> {
         let names = versions.iter().map(|row| (row.definition.name.clone(), row.version)).collect();
         let module =
             ModuleRow { digest, size_bytes, uploaded_at: self.now, workflows: names, imports, warnings };
-        self.tx.put_module(&module, bytes)?;
+        self.rows.put_module(&module, bytes)?;
         self.reload_catalog()?;
         Ok(Deployed { module, versions, created: true })
     }
 
     fn add_version(&mut self, module: ModuleDigest, workflow: Workflow) -> Handled<VersionRow> {
         let name = workflow.name.clone();
-        let mut row = self.tx.workflow(&name)?.unwrap_or(WorkflowRow {
+        let mut row = self.rows.workflow(&name)?.unwrap_or(WorkflowRow {
             name,
             current: None,
             latest: Version(0),
@@ -55,7 +56,7 @@ impl Batch<'_, '_> {
         row.latest = Version(row.latest.0 + 1);
         row.updated_at = self.now;
         let version = VersionRow { version: row.latest, module, created_at: self.now, definition: workflow };
-        self.tx.put_version(&version)?;
+        self.rows.put_version(&version)?;
         self.make_current(row, &version)?;
         Ok(version)
     }
@@ -64,7 +65,7 @@ impl Batch<'_, '_> {
     fn make_current(&mut self, mut row: WorkflowRow, version: &VersionRow) -> Handled<()> {
         self.outdate_current(&row.name);
         row.current = Some(version.version);
-        self.tx.put_workflow(&row)?;
+        self.rows.put_workflow(&row)?;
         self.declare_crons(&version.definition)
     }
 
@@ -72,8 +73,8 @@ impl Batch<'_, '_> {
     fn revive(&mut self, module: &ModuleRow) -> Handled<()> {
         let mut deleted = Vec::new();
         for (name, version) in &module.workflows {
-            let row = self.tx.workflow(name)?.filter(|row| row.current.is_none());
-            if let (Some(row), Some(version)) = (row, self.tx.version(name, *version)?) {
+            let row = self.rows.workflow(name)?.filter(|row| row.current.is_none());
+            if let (Some(row), Some(version)) = (row, self.rows.version(name, *version)?) {
                 self.refuse_conflicting_crons(&version.definition)?;
                 deleted.push((row, version));
             }
@@ -87,9 +88,9 @@ impl Batch<'_, '_> {
     /// Deletes a module that nothing needs any more.
     pub(super) fn delete_module(&mut self, digest: ModuleDigest) -> Handled<()> {
         let missing = || Error::not_found("unknown_module", format!("there is no module {digest}"));
-        let module = self.tx.module(digest)?.ok_or_else(missing)?;
+        let module = self.rows.module(digest)?.ok_or_else(missing)?;
         for (name, version) in &module.workflows {
-            if self.tx.workflow(name)?.is_some_and(|row| row.current == Some(*version)) {
+            if self.rows.workflow(name)?.is_some_and(|row| row.current == Some(*version)) {
                 let text = format!(
                     "the module holds the current version of `{name}`; deploy another one or delete the workflow first"
                 );
@@ -105,8 +106,8 @@ impl Batch<'_, '_> {
                 return Err(Error::conflict("module_in_use", text).into());
             }
         }
-        self.tx.delete_module(digest)?;
-        self.after.forgotten.push(digest);
+        self.rows.delete_module(digest);
+        self.post_commit.forgotten.push(digest);
         Ok(())
     }
 
@@ -120,10 +121,10 @@ impl Batch<'_, '_> {
     /// from their bytes if that changes. To be called when all runs are written.
     pub(super) fn drop_unneeded_modules(&mut self) -> Result<(), StoreError> {
         for digest in std::mem::take(&mut self.outdated) {
-            if let Some(module) = self.tx.module(digest)?
+            if let Some(module) = self.rows.module(digest)?
                 && !self.is_needed(&module)?
             {
-                self.after.forgotten.push(digest);
+                self.post_commit.forgotten.push(digest);
             }
         }
         Ok(())
@@ -154,18 +155,18 @@ impl Batch<'_, '_> {
     /// Has new runs take a version that is there already. Its crons and subscriptions come back with
     /// it; runs that have begun keep theirs.
     fn set_current(&mut self, name: &WorkflowName, wanted: Version) -> Handled<()> {
-        let Some(mut row) = self.tx.workflow(name)? else { return Ok(()) };
+        let Some(mut row) = self.rows.workflow(name)? else { return Ok(()) };
         if row.current == Some(wanted) {
             return Ok(());
         }
-        let Some(version) = self.tx.version(name, wanted)? else {
+        let Some(version) = self.rows.version(name, wanted)? else {
             let text = format!(
                 "`{name}` has no version {}; its versions go from 1 to {}, see `GET /api/v1/workflows/{name}`",
                 wanted.0, row.latest.0
             );
             return Err(Error::invalid("unknown_version", "currentVersion", text).into());
         };
-        if self.tx.module(version.module)?.is_none() {
+        if self.rows.module(version.module)?.is_none() {
             let text = format!(
                 "version {} of `{name}` is in module {}, which was deleted; deploy it again",
                 wanted.0, version.module
@@ -180,15 +181,15 @@ impl Batch<'_, '_> {
 
     /// Holds back the steps of a workflow, or lets them go on.
     fn set_paused(&mut self, name: &WorkflowName, paused: bool) -> Handled<()> {
-        let Some(mut row) = self.tx.workflow(name)? else { return Ok(()) };
+        let Some(mut row) = self.rows.workflow(name)? else { return Ok(()) };
         if row.paused != paused {
             row.paused = paused;
             row.updated_at = self.now;
-            self.tx.put_workflow(&row)?;
+            self.rows.put_workflow(&row)?;
             if paused {
-                self.memory.queue.pause(name);
+                self.queue.pause(name);
             } else {
-                self.memory.queue.resume(name);
+                self.queue.resume(name);
             }
             self.reload_catalog()?;
         }
@@ -198,23 +199,23 @@ impl Batch<'_, '_> {
     /// Deletes a workflow with its triggers. Its runs stay, and those that have begun go on.
     pub(super) fn delete_workflow(&mut self, name: &WorkflowName) -> Handled<()> {
         find_workflow(self.catalog(), name)?;
-        let Some(mut row) = self.tx.workflow(name)? else { return Ok(()) };
+        let Some(mut row) = self.rows.workflow(name)? else { return Ok(()) };
         self.remove_crons(name)?;
         self.cancel_scheduled_of(name)?;
         if row.paused {
-            self.memory.queue.resume(name);
+            self.queue.resume(name);
         }
         self.outdate_current(name);
         row.current = None;
         row.paused = false;
         row.updated_at = self.now;
-        self.tx.put_workflow(&row)?;
+        self.rows.put_workflow(&row)?;
         Ok(self.reload_catalog()?)
     }
 
     fn reload_catalog(&mut self) -> Result<(), StoreError> {
-        self.memory.catalog = Catalog::load(self.tx)?;
-        self.after.catalog_changed = true;
+        self.catalog = Arc::new(Catalog::load(&self.rows)?);
+        self.post_commit.catalog = Some(Arc::clone(&self.catalog));
         Ok(())
     }
 }

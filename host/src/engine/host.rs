@@ -1,4 +1,4 @@
-//! The host as the API and the command line see it: what changes goes to the writer, what is
+//! The host as the API and the command line see it: what changes goes to the deciding thread, what is
 //! read comes from the store as of the last commit.
 
 mod modules;
@@ -12,23 +12,24 @@ use std::time::Duration;
 use dormouse_core::time::Timestamp;
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use super::batch::{After, Batch};
 use super::catalog::Catalog;
 use super::command::{Command, Reply};
+use super::decide::Decider;
 use super::metrics::Metrics;
+use super::persist::Persister;
 use super::requests::Paged;
 use super::retention::Retention;
+use super::shard::{Handled, Shard};
 use super::watch::Watchers;
-use super::writer::{Memory, Writer};
 use super::{Error, ErrorKind, Shared};
 use crate::clock::Clock;
 use crate::runtime::Runtime;
-use crate::store::{Read, Reader, Store, StoreError};
+use crate::store::{Read, Store, StoreError, View};
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Callers whose commands may stand before the writer at once; the rest wait their turn.
-const CALLERS_MAX: usize = 8192;
+/// Operations that may stand before the deciding thread at once; further callers wait their turn.
+const OPERATIONS_MAX: usize = 8192;
 
 /// Why a host could not start.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +37,7 @@ const CALLERS_MAX: usize = 8192;
 pub(crate) enum StartError {
     #[error("the store could not be recovered")]
     Store(#[from] StoreError),
-    #[error("the writer's thread could not be started")]
+    #[error("a thread of the engine could not be started")]
     Thread(#[source] std::io::Error),
 }
 
@@ -45,12 +46,12 @@ pub(crate) enum StartError {
 pub(crate) struct Host {
     shared: Arc<Shared>,
     admission: Arc<Semaphore>,
-    writer: Arc<Mutex<Option<WriterThread>>>,
-    /// Closed when the writer has ended.
+    decider: Arc<Mutex<Option<DeciderThread>>>,
+    /// Closed when the deciding thread has ended.
     ended: watch::Receiver<()>,
 }
 
-type WriterThread = std::thread::JoinHandle<std::result::Result<(), StoreError>>;
+type DeciderThread = std::thread::JoinHandle<std::result::Result<(), StoreError>>;
 
 impl Host {
     /// Recovers what the store holds and starts to work.
@@ -62,53 +63,47 @@ impl Host {
         keep: Option<Duration>,
     ) -> std::result::Result<Self, StartError> {
         let (sender, commands) = channel();
-        let catalog = Catalog::load(&store.reader()?)?;
+        let catalog = Arc::new(Catalog::load(&*store.view())?);
         let shared = Arc::new(Shared {
             store,
             runtime,
             up_since: clock.now(),
-            catalog: RwLock::new(Arc::new(catalog.clone())),
+            catalog: RwLock::new(Arc::clone(&catalog)),
             metrics: Metrics::default(),
             queue: Mutex::default(),
             watchers: Arc::new(Watchers::default()),
             commands: sender.clone(),
             clock: clock.clone(),
         });
-        let mut memory = Memory::new(catalog, slots);
-        let after = shared.store.transact(|tx| {
-            let mut batch = Batch::new(tx, clock.now(), &shared, &mut memory);
-            batch.recover()?;
-            batch.finish()
-        });
-        let after: After = after?;
-        // A jump of a virtual clock wakes the writer like any command.
+        let mut shard = Shard::new(Arc::clone(&shared), catalog, slots);
+        shard.recover()?;
+        // A jump of a virtual clock wakes the deciding thread like any command.
         let waker = Mutex::new(sender);
         clock.on_jump(move || {
             let sender = waker.lock().unwrap_or_else(PoisonError::into_inner);
-            // A writer that has ended needs no waking.
+            // A thread that has ended needs no waking.
             drop(sender.send(Command::ClockJumped));
         });
         let retention = keep.map(|keep| Retention::new(keep, clock.now()));
-        let mut writer =
-            Writer { shared: Arc::clone(&shared), memory, commands, next_timer: None, retention };
+        let persister = Persister::start(Arc::clone(&shared)).map_err(StartError::Thread)?;
+        let decider = Decider::new(shard, commands, persister, retention);
         let (end, ended) = watch::channel(());
         let run = move || {
-            // However it ends, a panic included, this is dropped, and those who wait hear of it.
+            // However it ends, a panic included, this is dropped, and callers of `ended` hear of it.
             let _end = end;
-            writer.begin(after);
-            writer.run()
+            decider.run()
         };
-        let thread = std::thread::Builder::new().name("dormouse-writer".to_owned()).spawn(run);
-        let writer = Arc::new(Mutex::new(Some(thread.map_err(StartError::Thread)?)));
-        Ok(Self { shared, admission: Arc::new(Semaphore::new(CALLERS_MAX)), writer, ended })
+        let thread = std::thread::Builder::new().name("dormouse-decide".to_owned()).spawn(run);
+        let decider = Arc::new(Mutex::new(Some(thread.map_err(StartError::Thread)?)));
+        Ok(Self { shared, admission: Arc::new(Semaphore::new(OPERATIONS_MAX)), decider, ended })
     }
 
-    /// Commits what is under way and ends the writer. Steps that run are given up; the next host
-    /// repeats them.
+    /// Commits what is under way and ends the deciding thread. Steps that run are given up; the next
+    /// host repeats them.
     pub(crate) fn stop(&self) -> std::result::Result<(), StoreError> {
         self.shared.send(Command::Stop);
-        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A writer that panicked has already said why.
+        let thread = self.decider.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A thread that panicked has already said why.
         thread.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())))
     }
 
@@ -119,12 +114,12 @@ impl Host {
         Ok(self.shared.metrics.text(&counts, queue, self.shared.clock.now()))
     }
 
-    /// Whether it can take work: the writer is alive.
+    /// Whether it can take work: the deciding thread is alive.
     pub(crate) fn is_ready(&self) -> bool {
         self.ended.has_changed().is_ok()
     }
 
-    /// Resolves when the writer has ended, because it was told to or because the store failed.
+    /// Resolves when the deciding thread has ended, because it was told to or because the store failed.
     pub(crate) async fn ended(&self) {
         let mut ended = self.ended.clone();
         // The sender never sends: an error is its end.
@@ -139,13 +134,30 @@ impl Host {
         answer.await.unwrap_or(None)
     }
 
-    async fn command<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
+    /// Has an operation decided, and answers when what it decided is durable.
+    async fn operate<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Shard) -> Handled<T> + Send + 'static,
+    ) -> Result<T> {
+        self.operate_with(|shard, reply| {
+            let outcome = operation(shard);
+            shard.answer(reply, outcome)
+        })
+        .await
+    }
+
+    /// The same for an operation that sees to its answer itself.
+    async fn operate_with<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Shard, Reply<T>) -> std::result::Result<(), StoreError> + Send + 'static,
+    ) -> Result<T> {
         let stopping = || {
             Error::new(ErrorKind::Unavailable, "stopping", "the host is stopping; try again when it is up")
         };
-        let _admitted = self.admission.acquire().await.map_err(|_| stopping())?;
+        let admitted = Arc::clone(&self.admission).acquire_owned().await.map_err(|_| stopping())?;
         let (reply, answer) = oneshot::channel();
-        if !self.shared.send(make(reply)) {
+        let operation = Box::new(move |shard: &mut Shard| operation(shard, reply));
+        if !self.shared.send(Command::Operate { operation, admitted }) {
             return Err(stopping());
         }
         answer.await.unwrap_or_else(|_| Err(stopping()))
@@ -153,12 +165,12 @@ impl Host {
 
     /// Reads what may have to look at many rows to find a few, without holding up those whose turn it
     /// would be on this thread.
-    fn scan<T>(&self, read: impl FnOnce(&Reader) -> std::result::Result<T, StoreError>) -> Result<T> {
+    fn scan<T>(&self, read: impl FnOnce(&View) -> std::result::Result<T, StoreError>) -> Result<T> {
         tokio::task::block_in_place(|| self.read(read))
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Reader) -> std::result::Result<T, StoreError>) -> Result<T> {
-        self.shared.store.reader().and_then(|reader| read(&reader)).map_err(|error| Error::internal(&error))
+    fn read<T>(&self, read: impl FnOnce(&View) -> std::result::Result<T, StoreError>) -> Result<T> {
+        read(&self.shared.store.view()).map_err(|error| Error::internal(&error))
     }
 }
 

@@ -1,27 +1,30 @@
 //! The driver: takes commands in, applies them to the core, commits a batch of them in one
 //! transaction, and only then answers and acts.
 
-mod batch;
 mod bulk;
 mod catalog;
 mod command;
 mod concurrency;
+mod decide;
 mod deploy;
 mod effects;
 mod error;
 mod host;
 mod metrics;
+mod node;
+mod persist;
+mod post_commit;
 mod queue;
 mod recovery;
 mod requests;
 mod retention;
 mod runs;
+mod shard;
 mod shared;
 mod steps;
+mod timers;
 mod watch;
-mod writer;
 
-pub(crate) use batch::{Batch, NewRun};
 pub(crate) use bulk::{Each, each_checked};
 pub(crate) use catalog::{Entry as WorkflowEntry, find as find_workflow};
 pub(crate) use error::{Error, ErrorKind};
@@ -31,5 +34,5 @@ pub(crate) use requests::{
     ScheduledChange, ScheduledCursor, ScheduledFilter, StartRun, Started, TriggerFilter, TriggerKind,
     WorkflowChange, WorkflowView,
 };
+pub(crate) use shard::{Handled, NewRun, Shard};
 pub(crate) use shared::Shared;
-pub(crate) use writer::Handled;

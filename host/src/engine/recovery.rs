@@ -1,14 +1,16 @@
 //! What a starting host finds in the store: tasks that stood in the queue, and steps that the
 //! host before it did not live to finish.
 
+use std::ops::ControlFlow;
+
 use dormouse_core::id::{RunId, TaskIndex};
 use dormouse_core::run::{RunEvent, Status};
 use dormouse_core::time::Timestamp;
 
-use super::batch::{Batch, StepPayload};
+use super::shard::{Shard, StepPayload};
 use crate::store::{Read, StoreError};
 
-impl Batch<'_, '_> {
+impl Shard {
     /// Rebuilds the queue: first the steps that are to be repeated, then what stood in line, in
     /// the order in which it came.
     pub(super) fn recover(&mut self) -> Result<(), StoreError> {
@@ -16,28 +18,43 @@ impl Batch<'_, '_> {
             let paused = self.catalog().workflows().filter(|entry| entry.paused);
             paused.map(|entry| entry.target.workflow.clone()).collect()
         };
-        paused.iter().for_each(|name| self.memory.queue.pause(name));
+        paused.iter().for_each(|name| self.queue.pause(name));
         self.recover_limits()?;
         // The last host may not have come to let them go.
-        self.outdated = self.tx.modules()?.into_iter().map(|module| module.digest).collect();
+        self.outdated = self.rows.modules()?.into_iter().map(|module| module.digest).collect();
         let mut waiting: Vec<(Timestamp, RunId, TaskIndex)> = Vec::new();
-        for (id, task) in self.tx.active_tasks()? {
-            let Some((_, run)) = self.run(id)? else { continue };
-            match run.task(task).map(|task| (task.status, task.queued_at)) {
-                Some((Status::Running, _)) => {
-                    tracing::warn!(run.id = %id, "the last host did not live to finish a step; it is repeated");
-                    self.apply(id, RunEvent::HostLost { task, crashed: true }, StepPayload::default())?;
+        for id in self.active_runs()? {
+            let Some(run) = self.rows.run_state(id)? else { continue };
+            for (index, task) in (0..).map(TaskIndex).zip(&run.tasks) {
+                match task.queued_at {
+                    Some(since) => waiting.push((since, id, index)),
+                    None if task.status == Status::Running => {
+                        tracing::warn!(run.id = %id, "the last host did not live to finish a step; it is repeated");
+                        let lost = RunEvent::HostLost { task: index, crashed: true };
+                        self.apply(id, lost, StepPayload::default())?;
+                    }
+                    None => {}
                 }
-                Some((_, Some(since))) => waiting.push((since, id, task)),
-                _ => tracing::error!(run.id = %id, "a task is listed as active and is not"),
             }
         }
         waiting.sort_unstable();
         for (since, id, task) in waiting {
-            if let Some((spec, _)) = self.run(id)? {
-                self.memory.queue.push((id, task), &spec.workflow, spec.priority, since);
+            if let Some(spec) = self.rows.run_spec(id)? {
+                self.queue.push((id, task), &spec.workflow, spec.priority, since);
             }
         }
         self.settle()
+    }
+
+    /// Runs that have a task which runs or stands in the queue: none is of another status.
+    fn active_runs(&self) -> Result<Vec<RunId>, StoreError> {
+        let mut runs = Vec::new();
+        for status in [Status::Running, Status::Queued] {
+            self.rows.visit_run_ids(None, Some(status), None, |id| {
+                runs.push(id);
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(runs)
     }
 }

@@ -7,7 +7,7 @@ use dormouse_core::run::Status;
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::{CatchUp, Json, Metadata, Overlap, Priority};
 
-use crate::store::rows::{ModuleRow, ScheduledStatus, VersionRow, WorkflowRow};
+use crate::store::rows::{ModuleRow, RunRow, ScheduledStatus, VersionRow, WorkflowRow};
 
 /// A stretch of a list: at most `limit` rows behind the row `after`.
 #[derive(Debug, Clone, Copy)]
@@ -64,11 +64,13 @@ pub(crate) struct StartRun {
 }
 
 /// The outcome of a call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Started {
     pub(crate) id: RunId,
     /// Whether an earlier call with the same idempotency key had started it.
     pub(crate) existing: bool,
+    /// The run as the commit left it, if it was at hand.
+    pub(crate) row: Option<Box<RunRow>>,
 }
 
 /// Which runs to list, newest first.

@@ -15,7 +15,7 @@ use dormouse_core::run::Status;
 use dormouse_core::time::Timestamp;
 
 use crate::store::rows::ScheduledStatus;
-use crate::store::{Read, StoreError, Tx};
+use crate::store::{Read, StoreError, WorkingSet};
 
 /// Rows that one transaction deletes, about.
 const ROWS_PER_SWEEP: usize = 4096;
@@ -59,25 +59,25 @@ impl Retention {
     /// in the queue came there.
     pub(super) fn sweep(
         &mut self,
-        tx: &mut Tx<'_>,
+        rows: &mut WorkingSet,
         now: Timestamp,
         waiting_since: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         let mut sweep = Sweep { now, waiting_since, room: ROWS_PER_SWEEP, more: false, retention: self };
-        sweep.runs(tx)?;
-        sweep.events(tx)?;
-        sweep.scheduled(tx)?;
-        let expired = tx.delete_expired_idempotency(now, sweep.room)?;
+        sweep.runs(rows)?;
+        sweep.events(rows)?;
+        sweep.scheduled(rows)?;
+        let expired = rows.delete_expired_idempotency(now, sweep.room)?;
         sweep.take(expired);
         let (room, more) = (sweep.room, sweep.more);
         if room < ROWS_PER_SWEEP {
-            tx.put_kept_since(now.before(self.keep))?;
+            rows.put_kept_since(now.before(self.keep))?;
         }
         if room == 0 || more {
             self.next = now;
             return Ok(());
         }
-        let expiry = tx.next_idempotency_expiry()?;
+        let expiry = rows.next_idempotency_expiry()?;
         // What ends from now on is due after `keep`, however late the rest.
         let due = self.first_due.take().into_iter().chain(expiry).fold(now.after(self.keep), Timestamp::min);
         self.next = due.max(now.after(REST));
@@ -119,19 +119,19 @@ impl Sweep<'_> {
         self.room = self.room.saturating_sub(rows);
     }
 
-    fn runs(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        for workflow in tx.counts_by_workflow()?.into_keys() {
+    fn runs(&mut self, rows: &mut WorkingSet) -> Result<(), StoreError> {
+        for workflow in rows.counts_by_workflow()?.into_keys() {
             for status in ENDED {
-                self.runs_of(tx, (workflow.clone(), status))?;
+                self.runs_of(rows, (workflow.clone(), status))?;
             }
         }
         Ok(())
     }
 
-    fn runs_of(&mut self, tx: &mut Tx<'_>, which: (WorkflowName, Status)) -> Result<(), StoreError> {
+    fn runs_of(&mut self, rows: &mut WorkingSet, which: (WorkflowName, Status)) -> Result<(), StoreError> {
         let mut oldest = Vec::new();
         let after = self.retention.looked_at.get(&which).copied();
-        tx.visit_oldest_runs(&which.0, which.1, after, |id| {
+        rows.visit_oldest_runs(&which.0, which.1, after, |id| {
             oldest.push(id);
             let more = oldest.len() < LOOKED_AT_MAX && self.is_old(id.time());
             if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -141,14 +141,13 @@ impl Sweep<'_> {
             if self.room == 0 {
                 return Ok(());
             }
-            let ended_at = tx.run_state(id)?.and_then(|run| run.finished_at);
+            let ended_at = rows.run_state(id)?.and_then(|run| run.finished_at);
             if ended_at.is_some_and(|ended_at| self.is_due(ended_at)) {
-                if has_live_parent(tx, id)? {
+                if has_live_parent(rows, id)? {
                     self.look_again(self.now);
                 } else {
-                    let rows = tx.journal_len(id)?;
-                    tx.delete_run(id)?;
-                    self.take(1 + usize::try_from(rows).unwrap_or(usize::MAX));
+                    let deleted = rows.delete_run(id)?;
+                    self.take(deleted);
                 }
             }
             self.retention.looked_at.insert(which.clone(), id);
@@ -156,9 +155,9 @@ impl Sweep<'_> {
         Ok(())
     }
 
-    fn events(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fn events(&mut self, rows: &mut WorkingSet) -> Result<(), StoreError> {
         let mut oldest = Vec::new();
-        tx.visit_oldest_events(|event| {
+        rows.visit_oldest_events(|event| {
             oldest.push((event.id, event.pushed_at, event.settled_waits > 0));
             let more = oldest.len() < LOOKED_AT_MAX && self.is_old(event.pushed_at);
             if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -173,7 +172,7 @@ impl Sweep<'_> {
             match self.is_due(pushed_at) {
                 true if is_awaited => self.look_again(self.now),
                 true => {
-                    tx.delete_event(id)?;
+                    rows.delete_event(id)?;
                     self.take(1);
                 }
                 false => {}
@@ -183,10 +182,10 @@ impl Sweep<'_> {
     }
 
     /// Those that fired or were cancelled, once that and their time both lie far enough back.
-    fn scheduled(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    fn scheduled(&mut self, rows: &mut WorkingSet) -> Result<(), StoreError> {
         for status in [ScheduledStatus::Fired, ScheduledStatus::Cancelled] {
             let mut oldest = Vec::new();
-            tx.visit_scheduled(Some(status), None, |row| {
+            rows.visit_scheduled(Some(status), None, |row| {
                 oldest.push((row.id, row.trigger_at.max(row.updated_at)));
                 let more = oldest.len() < LOOKED_AT_MAX && self.is_old(row.trigger_at);
                 if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -196,7 +195,7 @@ impl Sweep<'_> {
                     return Ok(());
                 }
                 if self.is_due(ended_at) {
-                    tx.delete_scheduled(id)?;
+                    rows.delete_scheduled(id)?;
                     self.take(1);
                 }
             }
@@ -205,8 +204,8 @@ impl Sweep<'_> {
     }
 }
 
-fn has_live_parent(tx: &Tx<'_>, id: RunId) -> Result<bool, StoreError> {
-    let parent = tx.run_spec(id)?.and_then(|spec| spec.parent);
+fn has_live_parent(rows: &WorkingSet, id: RunId) -> Result<bool, StoreError> {
+    let parent = rows.run_spec(id)?.and_then(|spec| spec.parent);
     let Some(parent) = parent else { return Ok(false) };
-    Ok(tx.run_state(parent)?.is_some_and(|run| !run.status.is_final()))
+    Ok(rows.run_state(parent)?.is_some_and(|run| !run.status.is_final()))
 }

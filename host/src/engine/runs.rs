@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use dormouse_core::id::RunId;
-use dormouse_core::run::{Reason, RunEvent, RunSpec, Trigger};
+use dormouse_core::run::{Reason, RunEvent, RunSpec, TaskError, Trigger};
 use dormouse_core::workflow::Json;
 
-use super::batch::{Batch, NewRun, StepPayload};
-use super::writer::Handled;
+use super::shard::{Handled, NewRun, Shard, StepPayload};
 use super::{Error, StartRun, Started, find_workflow};
 use crate::runtime::Target;
 use crate::store::Read;
 use crate::store::rows::{IdempotencyRow, IdempotencyScope};
 
-impl Batch<'_, '_> {
+impl Shard {
     /// Starts a run, or finds the one that an earlier call with the same key has started.
     pub(super) fn start_run(&mut self, target: Target, request: StartRun) -> Handled<Started> {
         let StartRun { input, metadata, priority, idempotency } = request;
@@ -25,16 +24,16 @@ impl Batch<'_, '_> {
         let target = entry.target.clone();
         let priority = priority.unwrap_or(entry.definition.default_priority);
         if let Some((key, _)) = &idempotency
-            && let Some(row) = self.tx.idempotency(IdempotencyScope::Runs(&target.workflow), key)?
+            && let Some(row) = self.rows.idempotency(IdempotencyScope::Runs(&target.workflow), key)?
             && row.expires_at > self.now
             && self.status(RunId::from_bytes(row.id))?.is_some()
         {
-            return Ok(Started { id: RunId::from_bytes(row.id), existing: true });
+            return Ok(Started { id: RunId::from_bytes(row.id), existing: true, row: None });
         }
         let id = self.shared.clock.run_id();
         if let Some((key, ttl)) = idempotency {
             let row = IdempotencyRow { id: id.to_bytes(), expires_at: self.now.after(ttl) };
-            self.tx.put_idempotency(IdempotencyScope::Runs(&target.workflow), &key, &row)?;
+            self.rows.put_idempotency(IdempotencyScope::Runs(&target.workflow), &key, &row)?;
         }
         let spec = RunSpec {
             id,
@@ -50,7 +49,7 @@ impl Batch<'_, '_> {
             created_at: self.now,
         };
         self.create_run(NewRun { spec, rejected: None })?;
-        Ok(Started { id, existing: false })
+        Ok(Started { id, existing: false, row: None })
     }
 
     /// Runs a run that has ended once more from the start, as its workflow is now.
@@ -93,6 +92,16 @@ impl Batch<'_, '_> {
             return Err(Error::conflict("run_ended", text).into());
         }
         Ok(self.apply(id, RunEvent::Cancel { reason: Reason::Requested }, StepPayload::default())?)
+    }
+}
+
+impl Shard {
+    /// The input of a run that a trigger starts, checked against the schema of its version.
+    pub(crate) fn check_input(&self, target: &Target, input: &Json) -> Option<(Reason, TaskError)> {
+        let entry = self.catalog().workflow(&target.workflow)?;
+        let problem = entry.check_input(input).err()?;
+        let message = format!("the input does not fit the schema of `{}`: {problem}", target.workflow);
+        Some((Reason::InvalidInput, TaskError::new(message)))
     }
 }
 

@@ -1,64 +1,97 @@
 //! Steps on their way to the runtime and back.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::id::{ModuleDigest, RunId, TaskIndex, TaskName, WorkflowName};
-use dormouse_core::run::{Lease, Reason, Status, TaskError};
+use dormouse_core::id::{EventId, ModuleDigest, RunId, TaskIndex, TaskName, WorkflowName};
+use dormouse_core::run::{Lease, Reason, Run, RunEvent, RunSpec, Status, StepResult, TaskError};
 use dormouse_core::wait::{Settled, WaitOutcome};
-use dormouse_core::workflow::Json;
-
+use dormouse_core::workflow::{Json, Workflow};
 use futures_util::FutureExt;
 
 use super::Shared;
+use super::catalog::Catalog;
 use super::command::Command;
-use super::effects::Performer;
+use super::node::StepHandle;
+use super::queue::TaskKey;
+use super::shard::{Loaded, Shard, StepPayload};
 use crate::runtime::{
     GuestLine, Requests, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest,
     Target, TargetError,
 };
-use crate::store::rows::IdempotencyScope;
-use crate::store::{Read, StoreError};
+use crate::store::rows::{IdempotencyScope, JournalEntry, LogLine, RunRow};
+use crate::store::{Read, StoreError, View};
 
-/// A step that is to start once its lease is durable.
+/// What is known of a run while an effect of it is performed.
+type AtHand<'a> = (&'a Arc<RunSpec>, &'a Run, &'a Workflow);
+
+/// Most bytes of payloads that one resume hands to a guest. What settled besides is handed over by the
+/// steps that follow; an outcome that alone is larger still goes.
+const RESUME_BYTES_MAX: usize = 16 << 20;
+
+/// A step that is to start.
 pub(super) struct Start {
     request: StepRequest,
+    entry: Entry,
     module: ModuleDigest,
     lease: Lease,
     /// Whether the step began before and left nothing.
     repeated: bool,
+    /// What the store shows: snapshots and payloads are loaded by the step itself.
+    view: Arc<View>,
+}
+
+/// Where the step begins, and with what.
+enum Entry {
+    Start {
+        parents: Vec<(TaskName, Json)>,
+    },
+    Resume {
+        /// `None` when the view shows it.
+        snapshot: Option<Vec<u8>>,
+        settled: Vec<Settled>,
+        /// Outcomes that the view does not show yet, by the position of their waits.
+        outcomes: HashMap<usize, SettledOutcome>,
+    },
 }
 
 impl Start {
-    /// Gathers what the step needs to know.
+    /// Gathers what the step needs to know and the view does not show.
     pub(super) fn prepare(
-        performer: &mut Performer<'_, '_, '_>,
+        shard: &mut Shard,
+        (spec, run, workflow): AtHand<'_>,
         task: TaskIndex,
         lease: Lease,
         resume: Option<Vec<Settled>>,
         time_left: Duration,
     ) -> Result<Self, StoreError> {
-        let policy = &performer.workflow.tasks[usize::from(task.0)];
+        let policy = &workflow.tasks[usize::from(task.0)];
         let entry = match resume {
-            Some(settled) => StepEntry::Resume {
-                snapshot: performer.batch.tx.snapshot(performer.spec.id, task)?.unwrap_or_default(),
-                settled: performer.settled(settled)?,
+            Some(settled) => Entry::Resume {
+                snapshot: match shard.rows.has_new_snapshot(spec.id, task) {
+                    true => shard.rows.snapshot(spec.id, task)?,
+                    false => None,
+                },
+                outcomes: shard.new_outcomes(&settled)?,
+                settled,
             },
-            None => StepEntry::Start { parents: performer.parents(task), failure: None },
+            None => Entry::Start { parents: parents(run, workflow, task) },
         };
         let request = StepRequest {
-            run: Arc::clone(performer.spec),
+            run: Arc::clone(spec),
             task,
             task_name: policy.name.clone(),
             attempt: lease.attempt,
             time_left,
             execution_timeout: policy.execution_timeout,
             memory_bytes_max: policy.memory_bytes_max,
-            entry,
+            entry: StepEntry::default(),
         };
-        let repeated = performer.run.tasks[usize::from(task.0)].repeated;
-        Ok(Self { request, module: performer.spec.module, lease, repeated })
+        let repeated = run.tasks[usize::from(task.0)].repeated;
+        let view = Arc::clone(shard.rows.view());
+        Ok(Self { request, entry, module: spec.module, lease, repeated, view })
     }
 
     /// Whether it is the start of that step.
@@ -66,27 +99,30 @@ impl Start {
         self.request.run.id == run && self.request.task == task && self.lease == lease
     }
 
-    /// The task run that the step is part of.
-    pub(super) fn key(&self) -> (RunId, TaskIndex) {
-        (self.request.run.id, self.request.task)
-    }
-
     /// Runs the step; its end comes back as a command.
-    pub(super) fn spawn(self, shared: &Arc<Shared>) -> tokio::task::AbortHandle {
-        shared.runtime.spawn(self.run(Arc::clone(shared)))
+    pub(super) fn spawn(self, shared: &Arc<Shared>, handle: &StepHandle) {
+        let abort = shared.runtime.spawn(self.run(Arc::clone(shared)));
+        // A step is started once.
+        drop(handle.set(abort));
     }
 
     async fn run(self, shared: Arc<Shared>) {
-        let Self { request, module, lease, repeated } = self;
+        let Self { mut request, entry, module, lease, repeated, view } = self;
         let (run, task) = (request.run.id, request.task);
         let link = StepLink { shared: Arc::clone(&shared), run, task, attempt: lease.attempt, repeated };
         let commands = shared.commands.clone();
         let store = shared.store.clone();
         let bytes = move || {
-            let bytes = store.reader().and_then(|reader| reader.module_bytes(module));
+            let bytes = store.view().module_bytes(module);
             bytes.map_err(|error| error.to_string())?.ok_or_else(|| "its bytes are gone".to_owned())
         };
         let step = async {
+            request.entry = match load(&shared, entry, &view, run, task) {
+                Ok(entry) => entry,
+                Err(error) => return failed(format!("the state of the task cannot be read: {error}")),
+            };
+            // What it shows is not needed any more, however long the step runs.
+            drop(view);
             match shared.runtime.load(module, bytes).await {
                 Ok(module) => shared.runtime.run_step(&module, request, Arc::new(link)).await,
                 Err(error) => failed(format!("module {module} cannot be loaded: {error}")),
@@ -99,8 +135,199 @@ impl Start {
         });
         // Whoever hears that nothing runs any more may stop the host and open its store again.
         drop(shared);
-        // A writer that has ended has given the step back.
+        // A deciding thread that has ended has given the step back.
         drop(commands.send(Command::StepEnded { run, task, lease, end: Box::new(end) }));
+    }
+}
+
+/// Reads what the step begins with. Of the settled waits it is told as many, from the front, as fit.
+fn load(
+    shared: &Shared,
+    entry: Entry,
+    view: &View,
+    run: RunId,
+    task: TaskIndex,
+) -> Result<StepEntry, StoreError> {
+    let (snapshot, settled, mut outcomes) = match entry {
+        Entry::Start { parents } => return Ok(StepEntry::Start { parents, failure: None }),
+        Entry::Resume { snapshot, settled, outcomes } => (snapshot, settled, outcomes),
+    };
+    let snapshot = match snapshot {
+        Some(snapshot) => snapshot,
+        None => view.snapshot(run, task)?.unwrap_or_default(),
+    };
+    let catalog = shared.catalog();
+    let mut source = Outcomes { view, catalog: &catalog, events: HashMap::new() };
+    let mut told = Vec::new();
+    let mut bytes = 0;
+    for (position, Settled { id, outcome }) in settled.into_iter().enumerate() {
+        let outcome = match outcomes.remove(&position) {
+            Some(outcome) => outcome,
+            None => source.outcome(outcome)?,
+        };
+        bytes += outcome.bytes();
+        if bytes > RESUME_BYTES_MAX && !told.is_empty() {
+            break;
+        }
+        told.push(SettledWait { id, outcome });
+    }
+    Ok(StepEntry::Resume { snapshot, settled: told })
+}
+
+/// Where outcomes of waits are read.
+struct Outcomes<'a, S> {
+    view: &'a S,
+    catalog: &'a Catalog,
+    /// Many waits may have settled with one event.
+    events: HashMap<EventId, SettledOutcome>,
+}
+
+impl<S: Read> Outcomes<'_, S> {
+    /// What the guest gets to see of what settled a wait.
+    fn outcome(&mut self, outcome: WaitOutcome) -> Result<SettledOutcome, StoreError> {
+        Ok(match outcome {
+            WaitOutcome::Elapsed => SettledOutcome::Elapsed,
+            WaitOutcome::Event(id) => {
+                if let Some(known) = self.events.get(&id) {
+                    return Ok(known.clone());
+                }
+                let outcome = match self.view.event(id)? {
+                    Some(event) => SettledOutcome::Event {
+                        id,
+                        key: event.key,
+                        payload: event.payload,
+                        metadata: event.metadata,
+                        pushed_at: event.pushed_at,
+                    },
+                    None => SettledOutcome::RunFailed {
+                        error: TaskError::new(format!("event {id} is not kept any more")),
+                    },
+                };
+                self.events.insert(id, outcome.clone());
+                outcome
+            }
+            WaitOutcome::Run(id) => match self.view.run(id)? {
+                Some(RunRow { spec, run }) => {
+                    of_run(&run, self.catalog.definition(&spec.workflow, spec.version))
+                }
+                None => SettledOutcome::RunFailed { error: TaskError::new(format!("there is no run {id}")) },
+            },
+        })
+    }
+}
+
+/// What a guest gets to see of a run that has ended.
+fn of_run(run: &Run, workflow: Option<&Arc<Workflow>>) -> SettledOutcome {
+    match run.status {
+        Status::Failed => {
+            let failed = run.tasks.iter().find(|task| task.status == Status::Failed);
+            let error = failed.and_then(|task| task.error.clone());
+            SettledOutcome::RunFailed { error: error.unwrap_or_else(|| TaskError::new("the run failed")) }
+        }
+        Status::Cancelled => {
+            SettledOutcome::RunCancelled { reason: run.reason.map_or("", Reason::word).to_owned() }
+        }
+        _ => SettledOutcome::RunCompleted {
+            output: workflow.map_or_else(Json::null, |workflow| run.output(workflow)),
+        },
+    }
+}
+
+/// The outputs of the tasks that a task depends on.
+fn parents(run: &Run, workflow: &Workflow, task: TaskIndex) -> Vec<(TaskName, Json)> {
+    let output = |index: &TaskIndex| {
+        let parent = workflow.task(*index)?;
+        let output = run.task(*index)?.output.clone();
+        Some((parent.name.clone(), output.unwrap_or_else(Json::null)))
+    };
+    workflow.task(task).map_or_else(Vec::new, |task| task.parents.iter().filter_map(output).collect())
+}
+
+impl Shard {
+    /// Outcomes of waits that the last commit does not show.
+    fn new_outcomes(&mut self, settled: &[Settled]) -> Result<HashMap<usize, SettledOutcome>, StoreError> {
+        let mut outcomes = HashMap::new();
+        let mut source = Outcomes { view: &self.rows, catalog: &self.catalog, events: HashMap::new() };
+        for (position, wait) in settled.iter().enumerate() {
+            let outcome = match wait.outcome {
+                WaitOutcome::Elapsed => continue,
+                WaitOutcome::Event(id) if self.rows.has_new_event(id) => source.outcome(wait.outcome)?,
+                WaitOutcome::Event(_) => continue,
+                WaitOutcome::Run(id) => match self.changed_run(id) {
+                    Some(Loaded { spec, run, .. }) => {
+                        of_run(run, self.catalog.definition(&spec.workflow, spec.version))
+                    }
+                    None if self.rows.has_new_state(id) => source.outcome(wait.outcome)?,
+                    None => continue,
+                },
+            };
+            outcomes.insert(position, outcome);
+        }
+        Ok(outcomes)
+    }
+
+    /// Gives the step a slot and starts it: at once, as nobody outside can see what it does before that
+    /// is committed. Only a module that is itself not committed has to wait for that.
+    pub(super) fn begin_step(&mut self, key: TaskKey, start: Start) {
+        let handle = self.node.occupy(key);
+        if self.rows.has_new_module(start.module) {
+            self.post_commit.starts.push((start, handle));
+        } else {
+            start.spawn(&self.shared, &handle);
+        }
+    }
+
+    /// Takes in what a step came to.
+    pub(super) fn step_ended(
+        &mut self,
+        (run, task): TaskKey,
+        lease: Lease,
+        end: StepEnd,
+    ) -> Result<(), StoreError> {
+        let StepEnd { ran, outcome, requests, taken } = end;
+        self.shared.metrics.step_ended(ran);
+        if self.conflicts(&requests)? {
+            let event = RunEvent::StepEnded { task, lease, ran, result: StepResult::Conflicted };
+            return self.apply(run, event, StepPayload::default());
+        }
+        let mut payload = StepPayload { requests, snapshot: Vec::new() };
+        let result = match outcome {
+            StepOutcome::Completed { output } => StepResult::Completed { output },
+            StepOutcome::Failed { reason, error, retryable } => {
+                StepResult::Failed { reason, error, retryable, chance: self.shared.clock.chance() }
+            }
+            StepOutcome::Suspended { waits, dropped, snapshot } => {
+                self.shared.metrics.snapshot_taken(snapshot.len());
+                payload.snapshot = snapshot;
+                StepResult::Suspended { waits, dropped, taken }
+            }
+        };
+        self.apply(run, RunEvent::StepEnded { task, lease, ran, result }, payload)
+    }
+
+    /// Takes in lines that a step logged.
+    pub(super) fn log(
+        &mut self,
+        (run, task): TaskKey,
+        attempt: u32,
+        repeated: bool,
+        lines: Vec<GuestLine>,
+    ) -> Result<(), StoreError> {
+        for GuestLine { at, level, message } in lines {
+            let line = LogLine { at, task, attempt, level, repeated, message };
+            self.rows.append_journal(run, JournalEntry::Log(line))?;
+        }
+        self.post_commit.touched.push(run);
+        Ok(())
+    }
+
+    /// Stops every running step; the next host repeats it. No slot is granted any more.
+    pub(super) fn give_steps_back(&mut self) -> Result<(), StoreError> {
+        for ((run, task), handle) in self.node.close() {
+            self.post_commit.kills.push(handle);
+            self.apply(run, RunEvent::HostLost { task, crashed: false }, StepPayload::default())?;
+        }
+        Ok(())
     }
 }
 
@@ -110,70 +337,7 @@ fn failed(message: String) -> StepEnd {
         ran: Duration::ZERO,
         outcome: StepOutcome::Failed { reason: Reason::Unloadable, error, retryable: true },
         requests: Requests::default(),
-    }
-}
-
-impl Performer<'_, '_, '_> {
-    fn parents(&self, task: TaskIndex) -> Vec<(TaskName, Json)> {
-        let output = |index: &TaskIndex| {
-            let parent = self.workflow.task(*index)?;
-            let output = self.run.task(*index)?.output.clone();
-            Some((parent.name.clone(), output.unwrap_or_else(Json::null)))
-        };
-        self.workflow
-            .task(task)
-            .map_or_else(Vec::new, |task| task.parents.iter().filter_map(output).collect())
-    }
-
-    fn settled(&mut self, settled: Vec<Settled>) -> Result<Vec<SettledWait>, StoreError> {
-        settled
-            .into_iter()
-            .map(|wait| Ok(SettledWait { id: wait.id, outcome: self.outcome(wait.outcome)? }))
-            .collect()
-    }
-
-    /// What the guest gets to see of what settled a wait.
-    fn outcome(&mut self, outcome: WaitOutcome) -> Result<SettledOutcome, StoreError> {
-        Ok(match outcome {
-            WaitOutcome::Elapsed => SettledOutcome::Elapsed,
-            WaitOutcome::Event(id) => match self.batch.tx.event(id)? {
-                Some(event) => SettledOutcome::Event {
-                    id,
-                    key: event.key,
-                    payload: event.payload,
-                    metadata: event.metadata,
-                    pushed_at: event.pushed_at,
-                },
-                None => SettledOutcome::RunFailed {
-                    error: TaskError::new(format!("event {id} is not kept any more")),
-                },
-            },
-            WaitOutcome::Run(id) => self.run_outcome(id)?,
-        })
-    }
-
-    fn run_outcome(&mut self, id: RunId) -> Result<SettledOutcome, StoreError> {
-        let Some((spec, run)) = self.batch.run(id)? else {
-            return Ok(SettledOutcome::RunFailed { error: TaskError::new(format!("there is no run {id}")) });
-        };
-        let (status, reason) = (run.status, run.reason);
-        Ok(match status {
-            Status::Failed => {
-                let failed = run.tasks.iter().find(|task| task.status == Status::Failed);
-                let error = failed.and_then(|task| task.error.clone());
-                SettledOutcome::RunFailed { error: error.unwrap_or_else(|| TaskError::new("the run failed")) }
-            }
-            Status::Cancelled => {
-                SettledOutcome::RunCancelled { reason: reason.map_or("", |reason| reason.word()).to_owned() }
-            }
-            _ => {
-                let run = run.clone();
-                let workflow = self.batch.definition(&spec);
-                SettledOutcome::RunCompleted {
-                    output: workflow.map_or_else(Json::null, |workflow| run.output(&workflow)),
-                }
-            }
-        })
+        taken: 0,
     }
 }
 
@@ -203,8 +367,7 @@ impl StepHost for StepLink {
     }
 
     fn idempotent_run(&self, workflow: &WorkflowName, key: &str) -> Option<RunId> {
-        let reader = self.shared.store.reader().ok()?;
-        let row = reader.idempotency(IdempotencyScope::Runs(workflow), key).ok()??;
+        let row = self.shared.store.view().idempotency(IdempotencyScope::Runs(workflow), key).ok()??;
         (row.expires_at > self.shared.clock.now()).then(|| RunId::from_bytes(row.id))
     }
 

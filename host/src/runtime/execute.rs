@@ -24,6 +24,10 @@ pub(super) async fn execute(
     host: Arc<dyn StepHost>,
 ) -> StepEnd {
     let started = clock.stopwatch();
+    let taken = match &request.entry {
+        StepEntry::Start { .. } => 0,
+        StepEntry::Resume { settled, .. } => settled.len(),
+    };
     let (time_left, timeout) = (request.time_left, request.execution_timeout);
     let memory_bytes_max = request.memory_bytes_max.map_or(memory_bytes_max, |max| max.min(memory_bytes_max));
     let ctx = Ctx::new(clock.clone(), memory_bytes_max);
@@ -41,7 +45,7 @@ pub(super) async fn execute(
             (failed(Reason::ExecutionTimeout, message, true), Requests::default())
         }
     };
-    StepEnd { ran: started.elapsed(), outcome, requests }
+    StepEnd { ran: started.elapsed(), outcome, requests, taken }
 }
 
 /// Why a step did not come to a result.

@@ -52,13 +52,36 @@ pub(crate) struct SettledWait {
     pub(crate) outcome: SettledOutcome,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum SettledOutcome {
     Elapsed,
     Event { id: EventId, key: String, payload: Json, metadata: Metadata, pushed_at: Timestamp },
     RunCompleted { output: Json },
     RunFailed { error: TaskError },
     RunCancelled { reason: String },
+}
+
+impl SettledOutcome {
+    /// About how many bytes it takes in the memory of the guest.
+    pub(crate) fn bytes(&self) -> usize {
+        const FIXED: usize = 64;
+        let of_error = |error: &TaskError| {
+            error.message.len() + error.details.as_ref().map_or(0, |details| details.as_str().len())
+        };
+        let of_pairs = |metadata: &Metadata| {
+            metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        };
+        FIXED
+            + match self {
+                Self::Elapsed => 0,
+                Self::Event { key, payload, metadata, .. } => {
+                    key.len() + payload.as_str().len() + of_pairs(metadata)
+                }
+                Self::RunCompleted { output } => output.as_str().len(),
+                Self::RunFailed { error } => of_error(error),
+                Self::RunCancelled { reason } => reason.len(),
+            }
+    }
 }
 
 /// How a step ended.
@@ -69,6 +92,8 @@ pub(crate) struct StepEnd {
     pub(crate) outcome: StepOutcome,
     /// What it asked of the host, in order. Empty when it failed.
     pub(crate) requests: Requests,
+    /// How many of the settled waits, from the front, it was told of.
+    pub(crate) taken: usize,
 }
 
 #[derive(Debug)]

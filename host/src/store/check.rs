@@ -12,17 +12,15 @@ mod triggers;
 
 use std::fmt::{self, Display, Write as _};
 
-use dormouse_core::id::ModuleDigest;
-use dormouse_core::time::Timestamp;
-use redb::{ReadableTable, ReadableTableMetadata};
-
 use super::error::{DecodeError, StoreError};
 use super::keys::{self, Key, KeyPart};
 use super::read::Read;
-use super::reader::Reader;
 use super::records::Record;
-use super::source::Source;
+use super::source::{Order, Source, Span};
 use super::tables::Table;
+use super::view::View;
+use dormouse_core::id::ModuleDigest;
+use dormouse_core::time::Timestamp;
 
 type Result<T = ()> = std::result::Result<T, StoreError>;
 
@@ -66,7 +64,6 @@ const RULES: &[fn(&mut Check<'_>) -> Result] = &[
     indexes::by_status,
     indexes::counts,
     indexes::children,
-    indexes::active,
     indexes::concurrency,
     timers::timers,
     timers::event_waits,
@@ -87,13 +84,9 @@ const RULES: &[fn(&mut Check<'_>) -> Result] = &[
 /// # Errors
 ///
 /// When the database itself cannot be read. Rows that cannot be are problems.
-pub(crate) fn check(
-    reader: &Reader,
-    read_snapshot: SnapshotReader,
-    found: &mut dyn FnMut(Problem),
-) -> Result {
-    let kept_since = reader.kept_since()?;
-    let mut check = Check { reader, read_snapshot, kept_since, found };
+pub(crate) fn check(view: &View, read_snapshot: SnapshotReader, found: &mut dyn FnMut(Problem)) -> Result {
+    let kept_since = view.kept_since()?;
+    let mut check = Check { view, read_snapshot, kept_since, found };
     RULES.iter().try_for_each(|rule| rule(&mut check))
 }
 
@@ -107,7 +100,7 @@ enum Look<V> {
 
 /// A check under way.
 struct Check<'a> {
-    reader: &'a Reader,
+    view: &'a View,
     read_snapshot: SnapshotReader,
     /// Rows that were made before this may have gone with retention.
     kept_since: Timestamp,
@@ -126,11 +119,11 @@ impl Check<'_> {
         table: Table<K, V>,
         mut rule: impl FnMut(&mut Self, K, V) -> Result,
     ) -> Result {
-        for entry in self.reader.raw(table.slot)?.iter()? {
+        for entry in self.view.rows(table.slot, &Span::all(), Order::Ascending)? {
             let (key, row) = entry?;
-            match decode(key.value(), row.value()) {
+            match decode(&key, &row) {
                 Ok((key, row)) => rule(self, key, row)?,
-                Err(error) => self.report(table, hex(key.value()), format!("it cannot be read: {error}")),
+                Err(error) => self.report(table, hex(&key), format!("it cannot be read: {error}")),
             }
         }
         Ok(())
@@ -142,8 +135,8 @@ impl Check<'_> {
         key: impl KeyPart<Owned = K>,
     ) -> Result<Look<V>> {
         let bytes = keys::encode(&key);
-        let row = self.reader.raw(table.slot)?.get(bytes.as_slice())?;
-        Ok(match row.map(|row| decode::<K, V>(&bytes, row.value())) {
+        let row = self.view.row(table.slot, &bytes)?;
+        Ok(match row.map(|row| decode::<K, V>(&bytes, &row)) {
             None => Look::Missing,
             Some(Ok((_, row))) => Look::There(row),
             Some(Err(_)) => Look::Unreadable,
@@ -151,7 +144,7 @@ impl Check<'_> {
     }
 
     fn is_there<K: Key, V>(&self, table: Table<K, V>, key: impl KeyPart<Owned = K>) -> Result<bool> {
-        Ok(self.reader.raw(table.slot)?.get(keys::encode(&key).as_slice())?.is_some())
+        Ok(self.view.row(table.slot, &keys::encode(&key))?.is_some())
     }
 
     /// Whether something that was made at that time and is not there has gone with retention.
@@ -161,9 +154,15 @@ impl Check<'_> {
 }
 
 /// How many rows a store has: what a check of it has to look at.
-pub(crate) fn size(reader: &Reader) -> Result<u64> {
-    let lengths = (0..super::tables::ALL.len()).map(|slot| Ok(reader.raw(slot)?.len()?));
-    lengths.sum()
+pub(crate) fn size(view: &View) -> Result<u64> {
+    let mut size = 0;
+    for slot in 0..super::tables::ALL.len() {
+        for row in view.rows(slot, &Span::all(), Order::Ascending)? {
+            row?;
+            size += 1;
+        }
+    }
+    Ok(size)
 }
 
 fn decode<K: Key, V: Record<K>>(key: &[u8], row: &[u8]) -> std::result::Result<(K, V), DecodeError> {

@@ -1,35 +1,76 @@
-//! The database file: opening it, one writer, many readers.
+//! The store as a whole: the database file, the log in front of it, and the views of what they hold.
+//!
+//! A commit appends a change set to the log. From time to time a checkpoint writes what has gathered
+//! there into the database, in one transaction, on a thread of its own: so a commit costs one sync,
+//! the same in a file of any length, and the database sees large batches in the order of their keys.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound::Unbounded;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dormouse_core::time::Timestamp;
 use redb::backends::FileBackend;
 use redb::{
     BackendError, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError,
+    WriteTransaction,
 };
-
 use tokio::sync::watch;
 
+use super::changes::{Change, ChangeSet, Entry};
 use super::error::{OpenError, StoreError};
-use super::migrate;
-use super::reader::Reader;
-use super::tx::Tx;
+use super::log::{Log, LogError, Number, Replayed};
+use super::view::{Base, View};
+#[cfg(test)]
+use super::working_set::WorkingSet;
+use super::{migrate, tables};
 
-/// From this length on, walking through the file after a kill would take a tenth of a second and more
-/// (1.5 ms a megabyte), so every commit saves what is needed to open it at once. That takes a second
-/// sync of the disk, which smaller files are spared.
-const QUICK_REPAIR_FROM_BYTES: u64 = 64 << 20;
+/// A checkpoint begins when so many bytes of changes have gathered in memory and in the log. More
+/// would make a restart longer and the memory larger; larger transactions gain nothing.
+const CHECKPOINT_BYTES: usize = 4 << 20;
 
-/// All that the host knows, in one file. Clones share it.
+/// While a checkpoint runs, commits wait when so many bytes have gathered besides: work comes in
+/// faster than the disk takes it.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+
+/// Who may commit: the owner of the shard, as of an epoch. This store has one owner, which the lock
+/// on its file sees to; a store with more of them refuses a commit whose fence is not the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fence(pub(crate) u64);
+
+/// All that the host knows. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Store {
+pub(crate) struct Store(Arc<Inner>);
+
+struct Inner {
     opened: Arc<Opened>,
-    /// How long the file is now.
-    length: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// As of the last commit.
+    latest: RwLock<Arc<View>>,
+    commits: Mutex<Commits>,
+    /// A checkpoint has ended.
+    checkpointed: Condvar,
+    checkpoints: Sender<Arc<Self>>,
+    checkpoint_bytes: usize,
+}
+
+/// What commits and checkpoints have to agree on.
+struct Commits {
+    log: Log,
+    /// Size of the layers that no checkpoint has begun to write.
+    waiting_bytes: usize,
+    checkpoint: Option<Checkpoint>,
+    /// Why the last checkpoint failed: there will be no further commit.
+    failed: Option<StoreError>,
+}
+
+/// Layers that are being written into the database.
+#[derive(Clone)]
+struct Checkpoint {
+    layers: Vec<Arc<ChangeSet>>,
+    /// The last change set that is in them.
+    up_to: Number,
 }
 
 /// An open database; whoever can reach it has a share of this.
@@ -37,6 +78,12 @@ pub(super) struct Opened {
     database: Database,
     /// Goes last, when the file is closed.
     closed: watch::Sender<()>,
+}
+
+/// Where the bytes of a store are.
+pub(super) struct Files<D> {
+    pub(super) database: D,
+    pub(super) logs: [Box<dyn StorageBackend>; 2],
 }
 
 impl Store {
@@ -47,13 +94,63 @@ impl Store {
     /// When another process has it open, when a newer program wrote it, or when it cannot be read.
     pub(crate) fn open(path: &Path, cache_bytes: usize, now: Timestamp) -> Result<Self, OpenError> {
         let at = Place(path);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let file = file.map_err(|e| at.io(e))?;
-        let measured = file.try_clone().map_err(|e| at.io(e))?;
-        // A file that cannot tell its length is taken for a long one.
-        let length = move || measured.metadata().map_or(u64::MAX, |metadata| metadata.len());
-        let backend = FileBackend::new(file).map_err(|e| at.database(e))?;
-        Self::with_backend(backend, length, path, cache_bytes, now)
+        let open = |path: &Path| {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+            file.map_err(|error| Place(path).io(error))
+        };
+        let backend =
+            |path: &Path| FileBackend::new(open(path)?).map_err(|error| Place(path).database(error));
+        // The database first: who has its lock has the log as well.
+        let database = FileBackend::new(open(path)?).map_err(|e| at.database(e))?;
+        let [first, second] = log_paths(path);
+        let logs: [Box<dyn StorageBackend>; 2] = [Box::new(backend(&first)?), Box::new(backend(&second)?)];
+        sync_folder_of(path).map_err(|e| at.io(e))?;
+        let files = Files { database, logs };
+        Self::with_files(files, path, cache_bytes, CHECKPOINT_BYTES, now)
+    }
+
+    /// The same for whatever holds the bytes; the path is for messages.
+    pub(super) fn with_files(
+        files: Files<impl StorageBackend>,
+        path: &Path,
+        cache_bytes: usize,
+        checkpoint_bytes: usize,
+        now: Timestamp,
+    ) -> Result<Self, OpenError> {
+        let at = Place(path);
+        let Files { database: backend, logs } = files;
+        discard_unfinished(&backend).map_err(|e| at.io(e))?;
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache_bytes);
+        let database = builder.create_with_backend(backend).map_err(|e| at.database(e))?;
+        let identity = migrate::identify(&database, path, now)?;
+        let replayed = Log::open(logs, identity.store, identity.logged).map_err(|error| at.log(error))?;
+        let Replayed { log, mut changes } = replayed;
+        if !identity.is_current() {
+            // The log is of the old format, too.
+            if let Some(changes) = changes.take() {
+                write(&database, &[Arc::new(changes)], log.last())?;
+            }
+            migrate::bring_up_to_date(&database, identity)?;
+        }
+        let opened = Arc::new(Opened { database, closed: watch::Sender::new(()) });
+        let layers: Vec<_> = changes.map(Arc::new).into_iter().collect();
+        let view = View::new(Arc::new(opened.base()?), layers);
+        let (checkpoints, begun) = channel();
+        let waiting_bytes = view.layers().iter().map(|layer| layer.bytes()).sum();
+        let commits = Commits { log, waiting_bytes, checkpoint: None, failed: None };
+        let inner = Inner {
+            opened,
+            latest: RwLock::new(Arc::new(view)),
+            commits: Mutex::new(commits),
+            checkpointed: Condvar::new(),
+            checkpoints,
+            checkpoint_bytes,
+        };
+        let run = move || run_checkpoints(&begun);
+        let thread = std::thread::Builder::new().name("dormouse-checkpoint".to_owned()).spawn(run);
+        thread.map_err(|e| at.io(e))?;
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Walks through the whole file and compares it with its checksums. Only of a store that
@@ -62,65 +159,246 @@ impl Store {
     /// # Errors
     ///
     /// When the file is damaged beyond that, or cannot be read.
-    pub(crate) fn verify_file(&mut self, path: &Path) -> Result<bool, OpenError> {
+    pub(crate) fn verify_file(self, path: &Path) -> Result<(Self, bool), OpenError> {
         let in_use = || OpenError::Locked { path: path.to_owned() };
-        let opened = Arc::get_mut(&mut self.opened).ok_or_else(in_use)?;
-        opened.database.check_integrity().map_err(|error| Place(path).database(error))
+        let inner = Arc::into_inner(self.0).ok_or_else(in_use)?;
+        let Inner { opened, latest, commits, checkpointed, checkpoints, checkpoint_bytes } = inner;
+        let view = latest.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let layers = view.layers().to_vec();
+        drop(view);
+        let mut opened = Arc::into_inner(opened).ok_or_else(in_use)?;
+        let sound = opened.database.check_integrity().map_err(|error| Place(path).database(error))?;
+        let opened = Arc::new(opened);
+        let view = View::new(Arc::new(opened.base()?), layers);
+        let latest = RwLock::new(Arc::new(view));
+        let inner = Inner { opened, latest, commits, checkpointed, checkpoints, checkpoint_bytes };
+        Ok((Self(Arc::new(inner)), sound))
     }
 
-    /// The same for whatever holds the bytes and knows their number; the path is for messages.
-    pub(crate) fn with_backend(
-        backend: impl StorageBackend,
-        length: impl Fn() -> u64 + Send + Sync + 'static,
-        path: &Path,
-        cache_bytes: usize,
-        now: Timestamp,
-    ) -> Result<Self, OpenError> {
-        let at = Place(path);
-        discard_unfinished(&backend).map_err(|e| at.io(e))?;
-        let mut builder = Database::builder();
-        builder.set_cache_size(cache_bytes);
-        let database = builder.create_with_backend(backend).map_err(|e| at.database(e))?;
-        migrate::bring_up_to_date(&database, path, now)?;
-        let opened = Opened { database, closed: watch::Sender::new(()) };
-        Ok(Self { opened: Arc::new(opened), length: Arc::new(length) })
+    /// What the store holds as of the last commit.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.0.view()
     }
 
-    /// Applies a batch of changes: all of them, durably, or none when `f` fails. `f` sees what it
-    /// has written. Waits for its turn when another transaction is running.
+    /// Makes a change set durable: all of it or nothing is in the store from now on, whatever happens.
+    /// Returns the view that shows it.
     ///
     /// # Errors
     ///
-    /// Those of `f`, and those of the database. When the commit itself fails it is open whether
-    /// the batch was applied: the host has to stop and look again.
+    /// When the disk fails. It is open whether the change set is in the store then: the host has to
+    /// stop and look again.
+    pub(crate) fn commit(&self, fence: Fence, changes: Arc<ChangeSet>) -> Result<Arc<View>, StoreError> {
+        // Nobody else can have the store: see `Fence`.
+        let Fence(_) = fence;
+        let inner = &self.0;
+        let mut commits = inner.room_for_commit()?;
+        commits.log.append(&changes).map_err(StoreError::Log)?;
+        let checkpointed = commits.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.layers.len());
+        let view = inner.view();
+        let mut layers = view.layers().to_vec();
+        commits.waiting_bytes += changes.bytes();
+        layers.push(changes);
+        join_small(&mut layers, checkpointed);
+        let view = inner.show(View::new(Arc::clone(view.base()), layers));
+        if commits.waiting_bytes >= inner.checkpoint_bytes && commits.checkpoint.is_none() {
+            commits.begin_checkpoint(&view)?;
+            // The thread lives for as long as the sender.
+            drop(inner.checkpoints.send(Arc::clone(inner)));
+        }
+        Ok(view)
+    }
+
+    /// Writes all that was committed into the database and empties the log.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails. What was committed is in the log still.
+    pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
+        let inner = &self.0;
+        let mut commits = inner.lock();
+        while commits.checkpoint.is_some() {
+            commits = inner.checkpointed.wait(commits).unwrap_or_else(PoisonError::into_inner);
+        }
+        commits.take_failure()?;
+        let view = inner.view();
+        if !view.layers().is_empty() {
+            commits.begin_checkpoint(&view)?;
+            drop(commits);
+            inner.write_checkpoint();
+            commits = inner.lock();
+            commits.take_failure()?;
+        }
+        if inner.view().layers().is_empty() {
+            commits.log.clear().map_err(StoreError::Log)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a checkpoint without doing its work, as if it took long.
+    #[cfg(test)]
+    pub(super) fn begin_checkpoint(&self) -> Result<(), StoreError> {
+        let view = self.view();
+        self.0.lock().begin_checkpoint(&view)
+    }
+
+    /// Does the work of the checkpoint that has begun.
+    #[cfg(test)]
+    pub(super) fn end_checkpoint(&self) {
+        self.0.write_checkpoint();
+    }
+
+    /// Applies changes and commits them: all of them, durably, or none when `f` fails.
+    ///
+    /// # Errors
+    ///
+    /// Those of `f`, and those of the commit.
+    #[cfg(test)]
     pub(crate) fn transact<T, E: From<StoreError>>(
         &self,
-        f: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+        f: impl FnOnce(&mut WorkingSet) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut txn = self.opened.database.begin_write().map_err(StoreError::from)?;
-        txn.set_durability(Durability::Immediate).map_err(StoreError::from)?;
-        txn.set_quick_repair((self.length)() >= QUICK_REPAIR_FROM_BYTES);
-        let mut tx = Tx::new(&txn);
-        let value = f(&mut tx)?;
-        if tx.finish()? {
-            txn.commit().map_err(StoreError::from)?;
+        let mut working_set = WorkingSet::new(self.view());
+        let value = f(&mut working_set)?;
+        if let Some(changes) = working_set.close()? {
+            self.commit(Fence(0), changes)?;
         }
         Ok(value)
     }
 
     /// Resolves when nobody has the store any more and its file is closed. Does not itself hold it.
     pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut closed = self.opened.closed.subscribe();
+        let mut closed = self.0.opened.closed.subscribe();
         async move {
             // The sender never sends: an error is its end.
             while closed.changed().await.is_ok() {}
         }
     }
+}
 
-    /// The state of the last commit. It stays as it is while others write; drop it soon, because
-    /// the file cannot reuse what it still shows.
-    pub(crate) fn reader(&self) -> Result<Reader, StoreError> {
-        Ok(Reader::new(self.opened.database.begin_read()?, Arc::clone(&self.opened)))
+impl Inner {
+    fn view(&self) -> Arc<View> {
+        Arc::clone(&self.latest.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn show(&self, view: View) -> Arc<View> {
+        let view = Arc::new(view);
+        let mut latest = self.latest.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *latest, Arc::clone(&view));
+        // It may be the last one that holds many rows.
+        drop(latest);
+        drop(before);
+        view
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Commits> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while too much is to be written into the database.
+    fn room_for_commit(&self) -> Result<MutexGuard<'_, Commits>, StoreError> {
+        let mut commits = self.lock();
+        while commits.checkpoint.is_some() && commits.waiting_bytes >= WAITING_BYTES_MAX {
+            commits = self.checkpointed.wait(commits).unwrap_or_else(PoisonError::into_inner);
+        }
+        commits.take_failure()?;
+        Ok(commits)
+    }
+
+    /// Writes what the checkpoint holds into the database, and shows it from there.
+    fn write_checkpoint(&self) {
+        let Some(Checkpoint { layers, up_to }) = self.lock().checkpoint.clone() else { return };
+        let written = write(&self.opened.database, &layers, up_to).and_then(|()| self.opened.base());
+        let mut commits = self.lock();
+        match written {
+            Ok(base) => {
+                let newer = self.view().layers()[layers.len()..].to_vec();
+                self.show(View::new(Arc::new(base), newer));
+            }
+            Err(error) => commits.failed = Some(error),
+        }
+        commits.checkpoint = None;
+        drop(commits);
+        self.checkpointed.notify_all();
+    }
+}
+
+impl Commits {
+    fn begin_checkpoint(&mut self, view: &View) -> Result<(), StoreError> {
+        self.checkpoint = Some(Checkpoint { layers: view.layers().to_vec(), up_to: self.log.last() });
+        self.waiting_bytes = 0;
+        self.log.switch().map_err(StoreError::Log)
+    }
+
+    fn take_failure(&mut self) -> Result<(), StoreError> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Opened {
+    fn base(self: &Arc<Self>) -> Result<Base, StoreError> {
+        Ok(Base::new(self.database.begin_read()?, Some(Arc::clone(self))))
+    }
+}
+
+/// Works checkpoints off until the store is closed.
+fn run_checkpoints(begun: &Receiver<Arc<Inner>>) {
+    while let Ok(store) = begun.recv() {
+        store.write_checkpoint();
+    }
+}
+
+/// Joins the newest layers while the older one of two is not much larger, so that there are few of
+/// them and each row is copied a few times at most. Leaves the first `fixed` as they are.
+fn join_small(layers: &mut Vec<Arc<ChangeSet>>, fixed: usize) {
+    while let [.., older, newer] = layers.as_slice()
+        && layers.len() >= fixed + 2
+        && older.rows() <= 2 * newer.rows()
+    {
+        let joined = Arc::new(ChangeSet::merge(older, newer));
+        layers.truncate(layers.len() - 2);
+        layers.push(joined);
+    }
+}
+
+/// Writes layers of changes into the database, oldest first, in one transaction that also says up to
+/// which change set it has them.
+fn write(database: &Database, layers: &[Arc<ChangeSet>], up_to: Number) -> Result<(), StoreError> {
+    let mut txn = database.begin_write()?;
+    txn.set_durability(Durability::Immediate)?;
+    // Opening the file after a kill does not walk through it.
+    txn.set_quick_repair(true);
+    let Some((first, newer)) = layers.split_first() else { return Ok(()) };
+    let all = newer.iter().fold(Arc::clone(first), |all, newer| Arc::new(ChangeSet::merge(&all, newer)));
+    apply(&txn, &all)?;
+    migrate::note_logged(&txn, up_to)?;
+    Ok(txn.commit()?)
+}
+
+/// Puts and deletes the rows of a change set.
+pub(super) fn apply(txn: &WriteTransaction, changes: &ChangeSet) -> Result<(), StoreError> {
+    for (slot, entries) in changes.tables() {
+        let mut table = txn.open_table(tables::ALL[slot])?;
+        for Entry { key, change } in entries {
+            match change {
+                Change::Insert(row) | Change::Put(row) => drop(table.insert(&**key, &**row)?),
+                Change::Delete => drop(table.remove(&**key)?),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The files of the log, beside the database.
+fn log_paths(database: &Path) -> [PathBuf; 2] {
+    ["log-0", "log-1"].map(|extension| database.with_extension(extension))
+}
+
+/// Makes files that were created in the folder of a path durable.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
     }
 }
 
@@ -161,6 +439,13 @@ impl Place<'_> {
 
     fn io(&self, source: io::Error) -> OpenError {
         OpenError::Io { path: self.path(), source }
+    }
+
+    fn log(&self, error: LogError) -> OpenError {
+        match error {
+            LogError::Io(source) if source.kind() != io::ErrorKind::InvalidData => self.io(source),
+            other => OpenError::Corrupt { path: self.path(), problem: other.to_string() },
+        }
     }
 
     fn database(&self, error: DatabaseError) -> OpenError {

@@ -29,9 +29,9 @@ pub(crate) enum StoreError {
         #[source]
         source: postcard::Error,
     },
-    /// A run was inserted whose id is taken.
-    #[error("run {run} is there already")]
-    RunExists { run: RunId },
+    /// The log of change sets cannot be written.
+    #[error("the log failed")]
+    Log(#[source] std::io::Error),
     /// Two tables contradict each other, or the caller and a table do.
     #[error("run {run} is not where its status says it is: {problem}")]
     Contradiction { run: RunId, problem: &'static str },

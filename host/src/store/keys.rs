@@ -8,7 +8,14 @@ use dormouse_core::run::{Status, TaskTimer};
 use dormouse_core::time::Timestamp;
 
 use super::error::DecodeError;
-use super::rows::{IdempotencyScope, ScheduledStatus, Timer};
+use super::rows::{Due, IdempotencyScope, ScheduledStatus, Timer, TimerLine};
+
+/// Who names belong to. Wherever names meet, keys begin with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Namespace(u32);
+
+/// The only namespace there is yet: `default`.
+pub(super) const NAMESPACE: Namespace = Namespace(0);
 
 /// Something that can stand in a key: a part, or parts in a tuple.
 pub(super) trait KeyPart {
@@ -79,6 +86,7 @@ fixed_width! {
     CronId: 16, Self::to_bytes, |b| Ok(Self::from_bytes(b));
     ScheduledId: 16, Self::to_bytes, |b| Ok(Self::from_bytes(b));
     ModuleDigest: 32, Self::to_bytes, |b| Ok(Self::from_bytes(b));
+    Namespace: 4, |n| n.0.to_be_bytes(), |b| Ok(Self(u32::from_be_bytes(b)));
     TaskIndex: 1, |t| [t.0], |[b]| Ok(Self(b));
     WaitId: 8, |w| w.0.to_be_bytes(), |b| Ok(Self(u64::from_be_bytes(b)));
     Version: 4, |v| v.0.to_be_bytes(), |b| Ok(Self(u32::from_be_bytes(b)));
@@ -89,6 +97,8 @@ fixed_width! {
         .ok_or(DecodeError::Invalid { what: "status of a run" });
     ScheduledStatus: 1, |s| [s as u8], |[b]| SCHEDULED_STATUSES.get(usize::from(b)).copied()
         .ok_or(DecodeError::Invalid { what: "status of a scheduled run" });
+    TimerLine: 1, |l| [l as u8], |[b]| TimerLine::ALL.get(usize::from(b)).copied()
+        .ok_or(DecodeError::Invalid { what: "kind of timer" });
     TaskTimer: 1, |t| [t as u8], |[b]| TASK_TIMERS.get(usize::from(b)).copied()
         .ok_or(DecodeError::Invalid { what: "timer of a task" });
 }
@@ -159,37 +169,33 @@ impl Key for String {
     }
 }
 
-impl KeyPart for Timer {
+impl KeyPart for Due {
     type Owned = Self;
 
     fn put(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Wait { run, task, wait } => (Code(0), run, task, wait).put(out),
-            Self::Task { run, task, timer } => (Code(1), run, task, timer).put(out),
-            Self::Cron(id) => (Code(2), id).put(out),
-            Self::Scheduled(id) => (Code(3), id).put(out),
+        let Self { at, timer } = self;
+        match timer {
+            Timer::Wait { run, task, wait } => (TimerLine::Waits, at, run, task, wait).put(out),
+            Timer::Task { run, task, timer } => (TimerLine::Tasks, at, run, task, timer).put(out),
+            Timer::Cron(id) => (TimerLine::Crons, at, id).put(out),
+            Timer::Scheduled(id) => (TimerLine::Scheduled, at, id).put(out),
+            Timer::Event { run, task, wait } => (TimerLine::Events, at, run, task, wait).put(out),
         }
     }
 }
 
-impl Key for Timer {
+impl Key for Due {
     fn take(input: &mut &[u8]) -> Result<Self, DecodeError> {
-        match Code::take(input)? {
-            Code(0) => Key::take(input).map(|(run, task, wait)| Self::Wait { run, task, wait }),
-            Code(1) => Key::take(input).map(|(run, task, timer)| Self::Task { run, task, timer }),
-            Code(2) => Key::take(input).map(Self::Cron),
-            Code(3) => Key::take(input).map(Self::Scheduled),
-            Code(_) => Err(DecodeError::Invalid { what: "kind of timer" }),
-        }
+        let (line, at) = Key::take(input)?;
+        let timer = match line {
+            TimerLine::Waits => Key::take(input).map(|(run, task, wait)| Timer::Wait { run, task, wait }),
+            TimerLine::Tasks => Key::take(input).map(|(run, task, timer)| Timer::Task { run, task, timer }),
+            TimerLine::Crons => Key::take(input).map(Timer::Cron),
+            TimerLine::Scheduled => Key::take(input).map(Timer::Scheduled),
+            TimerLine::Events => Key::take(input).map(|(run, task, wait)| Timer::Event { run, task, wait }),
+        };
+        Ok(Self { at, timer: timer? })
     }
-}
-
-/// Tells the variants of an enum apart.
-#[derive(Clone, Copy)]
-struct Code(u8);
-
-fixed_width! {
-    Code: 1, |c| [c.0], |[b]| Ok(Self(b));
 }
 
 /// The scope of an idempotency key as a text; no workflow has the empty name.
@@ -226,4 +232,5 @@ tuples! {
     A B;
     A B C;
     A B C D;
+    A B C D E;
 }

@@ -9,49 +9,210 @@ use dormouse_core::id::{CronId, RunId};
 use dormouse_core::run::{Status, Trigger};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::Overlap;
-use redb::{Database, Durability, ReadableDatabase, TableError, WriteTransaction};
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
 
+use super::db::apply;
 use super::error::{OpenError, StoreError};
-use super::keys;
+use super::keys::{self, NAMESPACE};
+use super::log::Number;
 use super::read::Read;
-use super::tables;
-use super::tx::Tx;
+use super::tables::{self, RawTable};
+use super::view::View;
+use super::working_set::WorkingSet;
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
-/// Rewrites what one format wrote into what the next one reads.
-type Step = fn(&WriteTransaction) -> Result<(), StoreError>;
+/// Row of `meta`: the format as four bytes, big endian. Every format that will ever be keeps it.
+pub(super) const FORMAT_KEY: &str = "format";
 
-/// Step `i` turns format `i + 1` into format `i + 2`.
-const STEPS: [Step; FORMAT as usize - 1] = [know_live_runs];
+/// Row of `meta`: when the store was made, as eight bytes, big endian.
+const CREATED_AT_KEY: &str = "created-at";
 
-/// Format 2 knows which runs have not ended: how many of a version, and which of a cron that heeds
-/// them. Its new tables are empty at first; every change of format makes those.
-fn know_live_runs(txn: &WriteTransaction) -> Result<(), StoreError> {
-    let mut tx = Tx::new(txn);
+/// Row of `meta`: the number of the last change set of the log that the database has, as eight bytes,
+/// big endian.
+pub(super) const LOGGED_KEY: &str = "logged";
+
+/// Row of `meta`: there while the migration from format 1 is half done. The keys are new, and which
+/// runs have not ended is not known yet.
+const LIVE_RUNS_UNKNOWN_KEY: &str = "live-runs-unknown";
+
+/// What a database says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Identity {
+    format: u32,
+    live_runs_unknown: bool,
+    /// Tells the store from others: when it was made.
+    pub(super) store: u64,
+    /// The last change set of the log that the database has.
+    pub(super) logged: Number,
+}
+
+impl Identity {
+    pub(super) fn is_current(&self) -> bool {
+        self.format == FORMAT && !self.live_runs_unknown
+    }
+}
+
+/// Finds out what a database is, and makes it a store if it is nothing yet.
+pub(super) fn identify(database: &Database, path: &Path, now: Timestamp) -> Result<Identity, OpenError> {
+    let identity = match identity(database, path)? {
+        Some(identity) => identity,
+        None => {
+            create(database, now)?;
+            let lost = || corrupt(path, "it was created and is not there");
+            identity(database, path)?.ok_or_else(lost)?
+        }
+    };
+    match identity.format {
+        newer if newer > FORMAT => Err(OpenError::Newer { found: newer, known: FORMAT }),
+        _ => Ok(identity),
+    }
+}
+
+fn corrupt(path: &Path, problem: &str) -> OpenError {
+    OpenError::Corrupt { path: path.to_owned(), problem: problem.to_owned() }
+}
+
+/// `None` of a database that was not created to the end.
+fn identity(database: &Database, path: &Path) -> Result<Option<Identity>, OpenError> {
+    let txn = database.begin_read().map_err(StoreError::from)?;
+    let meta = match txn.open_table(tables::ALL[tables::META.slot]) {
+        Ok(meta) => meta,
+        Err(TableError::TableDoesNotExist(_)) => {
+            return match txn.list_tables().map_err(StoreError::from)?.next() {
+                None => Ok(None),
+                Some(_) => Err(corrupt(path, "it is a database of another program")),
+            };
+        }
+        Err(error) => return Err(StoreError::from(error).into()),
+    };
+    let row = |key: &str| -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(meta.get(keys::encode(key).as_slice())?.map(|row| row.value().to_vec()))
+    };
+    let number = |row: Option<Vec<u8>>| row.and_then(|row| row.try_into().ok()).map_or(0, u64::from_be_bytes);
+    let format = row(FORMAT_KEY)?.and_then(|row| row.try_into().ok()).map(u32::from_be_bytes);
+    Ok(Some(Identity {
+        format: format
+            .filter(|format| *format > 0)
+            .ok_or_else(|| corrupt(path, "it does not say which format it has"))?,
+        live_runs_unknown: row(LIVE_RUNS_UNKNOWN_KEY)?.is_some(),
+        store: number(row(CREATED_AT_KEY)?),
+        logged: number(row(LOGGED_KEY)?),
+    }))
+}
+
+fn create(database: &Database, now: Timestamp) -> Result<(), StoreError> {
+    in_one_transaction(database, |txn| put_meta(txn, CREATED_AT_KEY, &now.as_millis().to_be_bytes()))
+}
+
+/// Leaves the database in the current format, whatever older one it was in.
+pub(super) fn bring_up_to_date(database: &Database, identity: Identity) -> Result<(), StoreError> {
+    if identity.format < 3 {
+        in_one_transaction(database, |txn| {
+            put_names_into_namespace(txn)?;
+            put_timers_in_lines(txn)?;
+            txn.delete_table(ACTIVE_TASKS)?;
+            if identity.format < 2 { put_meta(txn, LIVE_RUNS_UNKNOWN_KEY, &[]) } else { Ok(()) }
+        })?;
+    }
+    if identity.format < 2 || identity.live_runs_unknown {
+        know_live_runs(database)?;
+    }
+    Ok(())
+}
+
+/// Since format 3 `runs-by-status` and the states of runs say it.
+const ACTIVE_TASKS: RawTable = TableDefinition::new("active-tasks");
+
+/// Where rows are while they move into a table of the same name.
+const MOVING: RawTable = TableDefinition::new("moving");
+
+/// Tables whose keys begin with a namespace since format 3.
+const NAMED: [RawTable; 9] = [
+    tables::ALL[tables::WORKFLOWS.slot],
+    tables::ALL[tables::VERSIONS.slot],
+    tables::ALL[tables::RUNS_BY_STATUS.slot],
+    tables::ALL[tables::RUN_COUNTS.slot],
+    tables::ALL[tables::EVENT_WAITS.slot],
+    tables::ALL[tables::EVENT_PATTERN_WAITS.slot],
+    tables::ALL[tables::CONCURRENCY.slot],
+    tables::ALL[tables::CRON_NAMES.slot],
+    tables::ALL[tables::EVENTS_BY_KEY.slot],
+];
+
+/// The only namespace has all names.
+fn put_names_into_namespace(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let namespace = keys::encode(&NAMESPACE);
+    for table in NAMED.into_iter().chain([tables::ALL[tables::IDEMPOTENCY.slot]]) {
+        change_keys(txn, table, |key| [&namespace, key].concat())?;
+    }
+    // The expiry stays in front.
+    change_keys(txn, tables::ALL[tables::IDEMPOTENCY_BY_EXPIRY.slot], |key| {
+        let (time, rest) = key.split_at(key.len().min(8));
+        [time, &namespace, rest].concat()
+    })
+}
+
+/// The kind of a timer comes before its time since format 3.
+fn put_timers_in_lines(txn: &WriteTransaction) -> Result<(), StoreError> {
+    change_keys(txn, tables::ALL[tables::TIMERS.slot], |key| {
+        let (time, rest) = key.split_at(key.len().min(8));
+        let (kind, rest) = rest.split_at(rest.len().min(1));
+        [kind, time, rest].concat()
+    })
+}
+
+fn change_keys(
+    txn: &WriteTransaction,
+    table: RawTable,
+    change: impl Fn(&[u8]) -> Vec<u8>,
+) -> Result<(), StoreError> {
+    match txn.rename_table(table, MOVING) {
+        Ok(()) => {}
+        // The table is newer than the store.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    {
+        let (from, mut to) = (txn.open_table(MOVING)?, txn.open_table(table)?);
+        for entry in from.iter()? {
+            let (key, row) = entry?;
+            to.insert(change(key.value()).as_slice(), row.value())?;
+        }
+    }
+    txn.delete_table(MOVING)?;
+    Ok(())
+}
+
+/// Since format 2 it is known which runs have not ended: how many of a version, and which of a cron
+/// that heeds them.
+fn know_live_runs(database: &Database) -> Result<(), StoreError> {
+    let mut changes = WorkingSet::new(View::of_database(database.begin_read()?));
     let mut of_crons: HashMap<CronId, Vec<RunId>> = HashMap::new();
-    for workflow in tx.counts_by_workflow()?.into_keys() {
+    for workflow in changes.counts_by_workflow()?.into_keys() {
         for status in Status::ALL.into_iter().filter(|status| !status.is_final()) {
             let mut live = Vec::new();
-            tx.visit_run_ids(Some(&workflow), Some(status), None, |id| {
+            changes.visit_run_ids(Some(&workflow), Some(status), None, |id| {
                 live.push(id);
                 ControlFlow::Continue(())
             })?;
             for id in live {
                 let missing = StoreError::Contradiction { run: id, problem: "its index lists it alone" };
-                let spec = tx.run_spec(id)?.ok_or(missing)?;
-                tx.count_live(&workflow, spec.version, 1);
+                let spec = changes.run_spec(id)?.ok_or(missing)?;
+                changes.count_live(&workflow, spec.version, 1);
                 if let Trigger::Cron { id: cron, .. } = spec.trigger {
                     of_crons.entry(cron).or_default().push(id);
                 }
             }
         }
-        // Of one without such runs, too: no row of the old version is left.
-        tx.count(&workflow, Status::Queued, 0);
+        // Also for workflows without live runs, so that no row of version 1 remains.
+        changes.count(&workflow, Status::Queued, 0);
     }
     let mut crons = Vec::new();
-    tx.visit_crons(None, |row| {
+    changes.visit_crons(None, |row| {
         crons.push(row);
         ControlFlow::Continue(())
     })?;
@@ -60,61 +221,28 @@ fn know_live_runs(txn: &WriteTransaction) -> Result<(), StoreError> {
             row.unfinished = of_crons.remove(&row.id).unwrap_or_default();
             row.unfinished.sort_unstable();
         }
-        tx.put_cron(&row)?;
+        changes.put_cron(&row)?;
     }
-    tx.finish().map(drop)
-}
-
-/// Row of `meta`: the format as four bytes, big endian. Every format that will ever be keeps it.
-pub(super) const FORMAT_KEY: &str = "format";
-
-/// Row of `meta`: when the store was made, as eight bytes, big endian.
-const CREATED_AT_KEY: &str = "created-at";
-
-/// Leaves the database in the current format, whatever older one or nothing it was in.
-pub(super) fn bring_up_to_date(database: &Database, path: &Path, now: Timestamp) -> Result<(), OpenError> {
-    match stored_format(database, path)? {
-        Some(FORMAT) => Ok(()),
-        Some(newer) if newer > FORMAT => Err(OpenError::Newer { found: newer, known: FORMAT }),
-        Some(older) => Ok(migrate(database, older)?),
-        None => Ok(create(database, now)?),
-    }
-}
-
-/// The format of the store; `None` of one that was not created to the end.
-fn stored_format(database: &Database, path: &Path) -> Result<Option<u32>, OpenError> {
-    let corrupt = |problem: &str| OpenError::Corrupt { path: path.to_owned(), problem: problem.to_owned() };
-    let txn = database.begin_read().map_err(StoreError::from)?;
-    let meta = match txn.open_table(tables::ALL[tables::META.slot]) {
-        Ok(meta) => meta,
-        Err(TableError::TableDoesNotExist(_)) => {
-            return match txn.list_tables().map_err(StoreError::from)?.next() {
-                None => Ok(None),
-                Some(_) => Err(corrupt("it is a database of another program")),
-            };
-        }
-        Err(error) => return Err(StoreError::from(error).into()),
-    };
-    let row = meta.get(keys::encode(FORMAT_KEY).as_slice()).map_err(StoreError::from)?;
-    let format = row.and_then(|row| row.value().try_into().ok()).map(u32::from_be_bytes);
-    match format {
-        None | Some(0) => Err(corrupt("it does not say which format it has")),
-        known => Ok(known),
-    }
-}
-
-fn create(database: &Database, now: Timestamp) -> Result<(), StoreError> {
+    let changes = changes.close()?;
     in_one_transaction(database, |txn| {
+        if let Some(changes) = changes {
+            apply(txn, &changes)?;
+        }
         let mut meta = txn.open_table(tables::ALL[tables::META.slot])?;
-        let created_at = now.as_millis().to_be_bytes();
-        meta.insert(keys::encode(CREATED_AT_KEY).as_slice(), created_at.as_slice())?;
+        meta.remove(keys::encode(LIVE_RUNS_UNKNOWN_KEY).as_slice())?;
         Ok(())
     })
 }
 
-fn migrate(database: &Database, from: u32) -> Result<(), StoreError> {
-    let done = usize::try_from(from - 1).unwrap_or(STEPS.len());
-    in_one_transaction(database, |txn| STEPS[done..].iter().try_for_each(|step| step(txn)))
+/// Notes which change sets of the log are in the database from this transaction on.
+pub(super) fn note_logged(txn: &WriteTransaction, last: Number) -> Result<(), StoreError> {
+    put_meta(txn, LOGGED_KEY, &last.to_be_bytes())
+}
+
+fn put_meta(txn: &WriteTransaction, key: &str, row: &[u8]) -> Result<(), StoreError> {
+    let mut meta = txn.open_table(tables::ALL[tables::META.slot])?;
+    meta.insert(keys::encode(key).as_slice(), row)?;
+    Ok(())
 }
 
 /// Runs a change of format and notes the new one with it, so that a crash leaves either.
@@ -126,11 +254,10 @@ fn in_one_transaction(
     txn.set_durability(Durability::Immediate)?;
     txn.set_quick_repair(true);
     change(&txn)?;
-    // Readers rely on every table being there.
+    // Views rely on every table being there.
     for table in tables::ALL {
         txn.open_table(*table)?;
     }
-    txn.open_table(tables::ALL[tables::META.slot])?
-        .insert(keys::encode(FORMAT_KEY).as_slice(), FORMAT.to_be_bytes().as_slice())?;
+    put_meta(&txn, FORMAT_KEY, &FORMAT.to_be_bytes())?;
     Ok(txn.commit()?)
 }

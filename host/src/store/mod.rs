@@ -1,29 +1,33 @@
 //! The only folder that knows a database: rows in, rows out, and no rules.
 //!
-//! [`Store::transact`] writes and sees its own writes, [`Store::reader`] looks at the last commit;
-//! both read through [`Read`]. What is on disk is described in `FORMAT.md`.
+//! A [`WorkingSet`] gathers changes and sees them, a [`View`] shows what was committed; both are read
+//! through [`Read`]. [`Store::commit`] makes a [`ChangeSet`] durable. What is on disk is described in
+//! `FORMAT.md`.
 
+mod changes;
 mod check;
 mod db;
 mod error;
 mod keys;
+mod log;
 mod migrate;
 mod parts;
 mod read;
-mod reader;
 mod records;
 pub(crate) mod rows;
 mod source;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod tx;
+mod view;
+mod working_set;
 mod write;
 
+pub(crate) use changes::ChangeSet;
 pub use check::Problem;
 pub(crate) use check::{check, size};
-pub(crate) use db::Store;
+pub(crate) use db::{Fence, Store};
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use read::Read;
-pub(crate) use reader::Reader;
-pub(crate) use tx::Tx;
+pub(crate) use view::View;
+pub(crate) use working_set::{WorkingSet, Written};

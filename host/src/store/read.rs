@@ -11,13 +11,13 @@ use dormouse_core::run::{Run, RunSpec, Status};
 use dormouse_core::time::Timestamp;
 
 use super::error::StoreError;
-use super::keys::{self, SCHEDULED_STATUSES};
+use super::keys::{self, NAMESPACE, SCHEDULED_STATUSES};
 use super::records::Counts;
 use super::rows::{
-    ConcurrencyRow, CronRow, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry,
-    ModuleRow, RunRow, RunWaitRow, ScheduledRow, ScheduledStatus, Timer, VersionRow, WorkflowRow,
+    ConcurrencyRow, CronRow, Due, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry,
+    ModuleRow, RunRow, RunWaitRow, ScheduledRow, ScheduledStatus, TimerLine, VersionRow, WorkflowRow,
 };
-use super::source::{Access, Source, Span, visit_merged};
+use super::source::{Access, Order, Source, Span, visit_merged};
 use super::tables;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -52,21 +52,21 @@ pub(crate) trait Read: Source + Sized {
     }
 
     fn workflow(&self, name: &WorkflowName) -> Result<Option<WorkflowRow>> {
-        self.get(tables::WORKFLOWS, name)
+        self.get(tables::WORKFLOWS, (NAMESPACE, name))
     }
 
     /// All workflows in the order of their names.
     fn workflows(&self) -> Result<Vec<WorkflowRow>> {
-        rows(self.scan(tables::WORKFLOWS, Span::all())?)
+        rows(self.scan(tables::WORKFLOWS, Span::under(NAMESPACE))?)
     }
 
     fn version(&self, workflow: &WorkflowName, version: Version) -> Result<Option<VersionRow>> {
-        self.get(tables::VERSIONS, (workflow, version))
+        self.get(tables::VERSIONS, (NAMESPACE, workflow, version))
     }
 
     /// The versions of a workflow, the oldest first.
     fn versions(&self, workflow: &WorkflowName) -> Result<Vec<VersionRow>> {
-        rows(self.scan(tables::VERSIONS, Span::under(workflow))?)
+        rows(self.scan(tables::VERSIONS, Span::under((NAMESPACE, workflow)))?)
     }
 
     fn run(&self, id: RunId) -> Result<Option<RunRow>> {
@@ -94,7 +94,8 @@ pub(crate) trait Read: Source + Sized {
         mut visit: impl FnMut(RunId) -> ControlFlow<()>,
     ) -> Result<()> {
         if workflow.is_none() && status.is_none() {
-            for id in self.scan_keys(tables::RUN_SPECS, Span::all().before(before))?.rev() {
+            let span = Span::all().before(before);
+            for id in self.scan_keys_in(tables::RUN_SPECS, span, Order::Descending)? {
                 if visit(id?).is_break() {
                     break;
                 }
@@ -109,9 +110,10 @@ pub(crate) trait Read: Source + Sized {
         let mut sources = Vec::with_capacity(workflows.len() * statuses.len());
         for workflow in &workflows {
             for status in &statuses {
-                let span = Span::under((workflow, *status)).before(before.map(|id| (workflow, *status, id)));
-                let newest_first = self.scan_keys(tables::RUNS_BY_STATUS, span)?.rev();
-                sources.push(newest_first.map(|entry| entry.map(|(_, _, id)| id)));
+                let under = (NAMESPACE, workflow, *status);
+                let span = Span::under(under).before(before.map(|id| (NAMESPACE, workflow, *status, id)));
+                let newest_first = self.scan_keys_in(tables::RUNS_BY_STATUS, span, Order::Descending)?;
+                sources.push(newest_first.map(|entry| entry.map(|(.., id)| id)));
             }
         }
         visit_merged(sources, |id| Ok(visit(id)))
@@ -144,7 +146,7 @@ pub(crate) trait Read: Source + Sized {
     }
 
     fn counts(&self, workflow: &WorkflowName) -> Result<Counts> {
-        let mut counts = self.get(tables::RUN_COUNTS, workflow)?.unwrap_or_default();
+        let mut counts = self.get(tables::RUN_COUNTS, (NAMESPACE, workflow))?.unwrap_or_default();
         if let Some(change) = self.uncommitted_counts().and_then(|changes| changes.get(workflow)) {
             counts.apply(workflow, change)?;
         }
@@ -153,7 +155,9 @@ pub(crate) trait Read: Source + Sized {
 
     /// The same of every workflow that has had runs.
     fn counts_by_workflow(&self) -> Result<BTreeMap<WorkflowName, [u64; Counts::LEN]>> {
-        let mut all: BTreeMap<_, _> = self.scan(tables::RUN_COUNTS, Span::all())?.collect::<Result<_>>()?;
+        let stored = self.scan(tables::RUN_COUNTS, Span::under(NAMESPACE))?;
+        let by_workflow = stored.map(|entry| entry.map(|((_, workflow), counts)| (workflow, counts)));
+        let mut all: BTreeMap<_, _> = by_workflow.collect::<Result<_>>()?;
         for (workflow, change) in self.uncommitted_counts().into_iter().flatten() {
             all.entry(workflow.clone()).or_insert_with(Counts::default).apply(workflow, change)?;
         }
@@ -168,9 +172,10 @@ pub(crate) trait Read: Source + Sized {
         after: Option<RunId>,
         mut visit: impl FnMut(RunId) -> ControlFlow<()>,
     ) -> Result<()> {
-        let span = Span::under((workflow, status)).after(after.map(|id| (workflow, status, id)));
+        let under = (NAMESPACE, workflow, status);
+        let span = Span::under(under).after(after.map(|id| (NAMESPACE, workflow, status, id)));
         for entry in self.scan_keys(tables::RUNS_BY_STATUS, span)? {
-            if visit(entry?.2).is_break() {
+            if visit(entry?.3).is_break() {
                 break;
             }
         }
@@ -186,11 +191,6 @@ pub(crate) trait Read: Source + Sized {
         Ok(total)
     }
 
-    /// The tasks that were queued or running, oldest run first: what a host takes up again.
-    fn active_tasks(&self) -> Result<Vec<(RunId, TaskIndex)>> {
-        self.scan_keys(tables::ACTIVE_TASKS, Span::all())?.collect()
-    }
-
     fn snapshot(&self, run: RunId, task: TaskIndex) -> Result<Option<Vec<u8>>> {
         let parts = self.scan(tables::SNAPSHOTS, Span::under((run, task)))?;
         parts
@@ -199,20 +199,21 @@ pub(crate) trait Read: Source + Sized {
             .transpose()
     }
 
-    /// What is due first of all.
-    fn next_timer(&self) -> Result<Option<(Timestamp, Timer)>> {
-        self.scan_keys(tables::TIMERS, Span::all())?.next().transpose()
+    /// When the first timer of a line is due.
+    fn next_due(&self, line: TimerLine) -> Result<Option<Timestamp>> {
+        Ok(self.scan_keys(tables::TIMERS, Span::under(line))?.next().transpose()?.map(|due| due.at))
     }
 
-    /// Up to `limit` timers that are due at `now` or before, in the order in which they are due.
-    fn due_timers(&self, now: Timestamp, limit: usize) -> Result<Vec<(Timestamp, Timer)>> {
-        let is_due = |entry: &Result<(Timestamp, Timer)>| entry.as_ref().map_or(true, |(at, _)| *at <= now);
-        self.scan_keys(tables::TIMERS, Span::all())?.take_while(is_due).take(limit).collect()
+    /// Up to `limit` timers of a line that are due at `now` or before, in the order in which they are
+    /// due.
+    fn due_timers(&self, line: TimerLine, now: Timestamp, limit: usize) -> Result<Vec<Due>> {
+        let is_due = |entry: &Result<Due>| entry.as_ref().map_or(true, |due| due.at <= now);
+        self.scan_keys(tables::TIMERS, Span::under(line))?.take_while(is_due).take(limit).collect()
     }
 
     /// The open waits whose key or pattern is this very text, oldest run first.
     fn event_waits(&self, key_pattern: &str) -> Result<Vec<EventWaitRow>> {
-        rows(self.scan(tables::event_waits(key_pattern), Span::under(key_pattern))?)
+        rows(self.scan(tables::event_waits(key_pattern), Span::under((NAMESPACE, key_pattern)))?)
     }
 
     /// An open wait for events.
@@ -223,18 +224,18 @@ pub(crate) trait Read: Source + Sized {
         task: TaskIndex,
         wait: WaitId,
     ) -> Result<Option<EventWaitRow>> {
-        self.get(tables::event_waits(key_pattern), (key_pattern, run, task, wait))
+        self.get(tables::event_waits(key_pattern), (NAMESPACE, key_pattern, run, task, wait))
     }
 
     /// The distinct patterns with `*` that anybody waits for.
     fn event_wait_patterns(&self) -> Result<Vec<String>> {
         let mut patterns = Vec::new();
-        let mut span = Some(Span::all());
+        let mut span = Some(Span::under(NAMESPACE));
         // One seek a pattern, however many wait for it.
         while let Some(rest) = span.take() {
             if let Some(first) = self.scan_keys(tables::EVENT_PATTERN_WAITS, rest)?.next() {
-                let (pattern, ..) = first?;
-                span = Span::past(&pattern);
+                let (_, pattern, ..) = first?;
+                span = Span::under(NAMESPACE).past((NAMESPACE, &pattern));
                 patterns.push(pattern);
             }
         }
@@ -252,14 +253,25 @@ pub(crate) trait Read: Source + Sized {
     /// Up to `limit` entries of a run's journal, oldest first, beginning with sequence number
     /// `from`; the first entry of a run has number 0.
     fn journal(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<(u64, JournalEntry)>> {
-        let entries = self.scan(tables::JOURNAL, Span::under(run).from((run, from)))?;
-        entries.take(limit).map(|entry| entry.map(|((_, sequence), row)| (sequence, row))).collect()
+        let up_to = Span::under(run).up_to((run, from));
+        let first = self.scan_keys_in(tables::JOURNAL, up_to, Order::Descending)?.next().transpose()?;
+        let span = Span::under(run).from(first.unwrap_or((run, from)));
+        let mut entries = Vec::new();
+        for row in self.scan(tables::JOURNAL, span)? {
+            let ((_, first), row) = row?;
+            entries.extend((first..).zip(row).filter(|(sequence, _)| *sequence >= from));
+            if entries.len() >= limit {
+                break;
+            }
+        }
+        entries.truncate(limit);
+        Ok(entries)
     }
 
     /// The sequence number that the next entry of a run's journal will have.
     fn journal_len(&self, run: RunId) -> Result<u64> {
-        let last = self.scan_keys(tables::JOURNAL, Span::under(run))?.next_back().transpose()?;
-        Ok(last.map_or(0, |(_, sequence)| sequence.saturating_add(1)))
+        let last = self.scan_in(tables::JOURNAL, Span::under(run), Order::Descending)?.next().transpose()?;
+        Ok(last.map_or(0, |((_, first), row)| first.saturating_add(row.len() as u64)))
     }
 
     fn cron(&self, id: CronId) -> Result<Option<CronRow>> {
@@ -267,7 +279,7 @@ pub(crate) trait Read: Source + Sized {
     }
 
     fn cron_by_name(&self, workflow: &WorkflowName, name: &CronName) -> Result<Option<CronRow>> {
-        match self.get(tables::CRON_NAMES, (workflow, name))? {
+        match self.get(tables::CRON_NAMES, (NAMESPACE, workflow, name))? {
             Some(id) => self.cron(id),
             None => Ok(None),
         }
@@ -276,7 +288,7 @@ pub(crate) trait Read: Source + Sized {
     /// The crons of a workflow in the order of their names.
     fn crons_of(&self, workflow: &WorkflowName) -> Result<Vec<CronRow>> {
         let mut crons = Vec::new();
-        for entry in self.scan(tables::CRON_NAMES, Span::under(workflow))? {
+        for entry in self.scan(tables::CRON_NAMES, Span::under((NAMESPACE, workflow)))? {
             crons.extend(self.cron(entry?.1)?);
         }
         Ok(crons)
@@ -288,7 +300,7 @@ pub(crate) trait Read: Source + Sized {
         before: Option<CronId>,
         visit: impl FnMut(CronRow) -> ControlFlow<()>,
     ) -> Result<()> {
-        visit_rows(self.scan(tables::CRONS, Span::all().before(before))?.rev(), visit)
+        visit_rows(self.scan_in(tables::CRONS, Span::all().before(before), Order::Descending)?, visit)
     }
 
     fn scheduled(&self, id: ScheduledId) -> Result<Option<ScheduledRow>> {
@@ -329,7 +341,7 @@ pub(crate) trait Read: Source + Sized {
         before: Option<EventId>,
         visit: impl FnMut(EventRow) -> ControlFlow<()>,
     ) -> Result<()> {
-        visit_rows(self.scan(tables::EVENTS, Span::all().before(before))?.rev(), visit)
+        visit_rows(self.scan_in(tables::EVENTS, Span::all().before(before), Order::Descending)?, visit)
     }
 
     /// The events of exactly this key that were pushed at `since` or later, latest first.
@@ -339,9 +351,9 @@ pub(crate) trait Read: Source + Sized {
         since: Timestamp,
         mut visit: impl FnMut(EventRow) -> ControlFlow<()>,
     ) -> Result<()> {
-        let span = Span::under(key).from((key, since));
-        for entry in self.scan_keys(tables::EVENTS_BY_KEY, span)?.rev() {
-            let (_, _, id) = entry?;
+        let span = Span::under((NAMESPACE, key)).from((NAMESPACE, key, since));
+        for entry in self.scan_keys_in(tables::EVENTS_BY_KEY, span, Order::Descending)? {
+            let (.., id) = entry?;
             if self.event(id)?.is_some_and(|event| visit(event).is_break()) {
                 break;
             }
@@ -351,21 +363,26 @@ pub(crate) trait Read: Source + Sized {
 
     /// All runs that concurrency limits count.
     fn concurrency(&self) -> Result<Vec<ConcurrencyRow>> {
-        let entries = self.scan(tables::CONCURRENCY, Span::all())?;
-        let row =
-            |((workflow, index, key, run), max_runs)| ConcurrencyRow { workflow, index, key, run, max_runs };
+        let entries = self.scan(tables::CONCURRENCY, Span::under(NAMESPACE))?;
+        let row = |((_, workflow, index, key, run), max_runs)| ConcurrencyRow {
+            workflow,
+            index,
+            key,
+            run,
+            max_runs,
+        };
         entries.map(|entry| entry.map(row)).collect()
     }
 
     /// When the first of the idempotency keys expires.
     fn next_idempotency_expiry(&self) -> Result<Option<Timestamp>> {
         let first = self.scan_keys(tables::IDEMPOTENCY_BY_EXPIRY, Span::all())?.next().transpose()?;
-        Ok(first.map(|(expires_at, _, _)| expires_at))
+        Ok(first.map(|(expires_at, ..)| expires_at))
     }
 
     /// What an idempotency key stands for; it may have expired.
     fn idempotency(&self, scope: IdempotencyScope<'_>, key: &str) -> Result<Option<IdempotencyRow>> {
-        self.get(tables::IDEMPOTENCY, (keys::scope(scope), key))
+        self.get(tables::IDEMPOTENCY, (NAMESPACE, keys::scope(scope), key))
     }
 }
 

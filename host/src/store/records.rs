@@ -10,7 +10,7 @@ mod trigger;
 
 use std::collections::BTreeMap;
 
-use dormouse_core::id::{CronId, Version, WorkflowName};
+use dormouse_core::id::{CronId, Version};
 use dormouse_core::run::{Reason, Status};
 use dormouse_core::workflow::{Metadata, Priority};
 use serde::{Deserialize, Serialize};
@@ -111,14 +111,14 @@ impl Counts {
 
 type StoredCounts = ([u64; Counts::LEN], Vec<(u32, u64)>);
 
-impl Record<WorkflowName> for Counts {
+impl<K> Record<K> for Counts {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
         let live = self.live.iter().map(|(version, count)| (version.0, *count)).collect();
         let stored: StoredCounts = (self.by_status, live);
         write_version(Self::VERSION, &stored)
     }
 
-    fn decode(_: &WorkflowName, bytes: &[u8]) -> Result<Self, DecodeError> {
+    fn decode(_: &K, bytes: &[u8]) -> Result<Self, DecodeError> {
         match version_of(bytes)? {
             (1, fields) => Ok(Self { by_status: read_fields(fields)?, live: BTreeMap::new() }),
             (Self::VERSION, fields) => {

@@ -55,7 +55,7 @@ pub(crate) struct RunRow {
 /// Something that is due at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Timer {
-    /// A wait of a task run settles: its time has come, or its turn to hear of the event that it took.
+    /// A wait of a task run settles: its time has come.
     Wait { run: RunId, task: TaskIndex, wait: WaitId },
     /// A timer of a task run rings.
     Task { run: RunId, task: TaskIndex, timer: TaskTimer },
@@ -63,6 +63,46 @@ pub(crate) enum Timer {
     Cron(CronId),
     /// A scheduled run fires.
     Scheduled(ScheduledId),
+    /// A task run has its turn to hear of the event that has settled one of its waits.
+    Event { run: RunId, task: TaskIndex, wait: WaitId },
+}
+
+impl Timer {
+    /// The line that it stands in.
+    pub(crate) fn line(&self) -> TimerLine {
+        match self {
+            Self::Wait { .. } => TimerLine::Waits,
+            Self::Task { .. } => TimerLine::Tasks,
+            Self::Cron(_) => TimerLine::Crons,
+            Self::Scheduled(_) => TimerLine::Scheduled,
+            Self::Event { .. } => TimerLine::Events,
+        }
+    }
+}
+
+/// A timer with its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Due {
+    pub(crate) at: Timestamp,
+    pub(crate) timer: Timer,
+}
+
+/// Timers of one kind, which stand in a line of their own: a flood in one line holds up no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum TimerLine {
+    /// Sleepers.
+    Waits,
+    /// Retries and schedule timeouts.
+    Tasks,
+    Crons,
+    Scheduled,
+    /// Tasks that are to be told of an event.
+    Events,
+}
+
+impl TimerLine {
+    /// All of them, in the order of their codes in the store.
+    pub(crate) const ALL: [Self; 5] = [Self::Waits, Self::Tasks, Self::Crons, Self::Scheduled, Self::Events];
 }
 
 /// An open wait of a task run for events.

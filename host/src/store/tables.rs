@@ -8,12 +8,13 @@ use dormouse_core::id::{
 };
 use dormouse_core::run::{Run, RunSpec, Status};
 use dormouse_core::time::Timestamp;
-use redb::TableDefinition;
+use redb::{TableDefinition, TableHandle};
 
+use super::keys::Namespace;
 use super::records::Counts;
 use super::rows::{
-    CronRow, EventRow, EventWaitRow, IdempotencyRow, JournalEntry, ModuleRow, ScheduledRow, ScheduledStatus,
-    Timer, VersionRow, WorkflowRow,
+    CronRow, Due, EventRow, EventWaitRow, IdempotencyRow, JournalEntry, ModuleRow, ScheduledRow,
+    ScheduledStatus, VersionRow, WorkflowRow,
 };
 
 /// To the database every key and every row is just bytes.
@@ -56,42 +57,51 @@ tables! {
     META = "meta": String => Vec<u8>;
     MODULES = "modules": ModuleDigest => ModuleRow;
     MODULE_BYTES = "module-bytes": ModuleDigest => Vec<u8>;
-    WORKFLOWS = "workflows": WorkflowName => WorkflowRow;
-    VERSIONS = "versions": (WorkflowName, Version) => VersionRow;
+    WORKFLOWS = "workflows": (Namespace, WorkflowName) => WorkflowRow;
+    VERSIONS = "versions": (Namespace, WorkflowName, Version) => VersionRow;
     /// What never changes of a run.
     RUN_SPECS = "run-specs": RunId => RunSpec;
     /// What changes of a run.
     RUN_STATES = "run-states": RunId => Run;
-    RUNS_BY_STATUS = "runs-by-status": (WorkflowName, Status, RunId) => ();
-    RUN_COUNTS = "run-counts": WorkflowName => Counts;
+    RUNS_BY_STATUS = "runs-by-status": (Namespace, WorkflowName, Status, RunId) => ();
+    RUN_COUNTS = "run-counts": (Namespace, WorkflowName) => Counts;
     /// Parent and child.
     RUN_CHILDREN = "run-children": (RunId, RunId) => ();
-    ACTIVE_TASKS = "active-tasks": (RunId, TaskIndex) => ();
     /// In parts, so that they fill the pages of the database; `parts.rs` says how.
     SNAPSHOTS = "snapshots": (RunId, TaskIndex, u8) => Vec<u8>;
-    TIMERS = "timers": (Timestamp, Timer) => ();
+    /// By their line, then by their time.
+    TIMERS = "timers": Due => ();
     /// Waits for events of exactly one key.
-    EVENT_WAITS = "event-waits": (String, RunId, TaskIndex, WaitId) => EventWaitRow;
+    EVENT_WAITS = "event-waits": EventWaitKey => EventWaitRow;
     /// Waits for events whose key matches a pattern with `*`.
-    EVENT_PATTERN_WAITS = "event-pattern-waits": (String, RunId, TaskIndex, WaitId) => EventWaitRow;
+    EVENT_PATTERN_WAITS = "event-pattern-waits": EventWaitKey => EventWaitRow;
     /// The run that is waited for, then who waits.
     RUN_WAITS = "run-waits": (RunId, RunId, TaskIndex, WaitId) => ();
     /// The runs that a concurrency limit counts: the workflow, the position of the limit in its
     /// definition, the key, and the run, until that has ended. The row is the most that may run.
-    CONCURRENCY = "concurrency": (WorkflowName, u8, String, RunId) => u32;
-    JOURNAL = "journal": (RunId, u64) => JournalEntry;
+    CONCURRENCY = "concurrency": (Namespace, WorkflowName, u8, String, RunId) => u32;
+    /// The entries that a run got with one commit, under the sequence number of the first of them.
+    JOURNAL = "journal": (RunId, u64) => Vec<JournalEntry>;
     CRONS = "crons": CronId => CronRow;
-    CRON_NAMES = "cron-names": (WorkflowName, CronName) => CronId;
+    CRON_NAMES = "cron-names": (Namespace, WorkflowName, CronName) => CronId;
     SCHEDULED = "scheduled": ScheduledId => ScheduledRow;
     SCHEDULED_BY_TIME = "scheduled-by-time": (ScheduledStatus, Timestamp, ScheduledId) => ();
     EVENTS = "events": EventId => EventRow;
-    EVENTS_BY_KEY = "events-by-key": (String, Timestamp, EventId) => ();
+    EVENTS_BY_KEY = "events-by-key": (Namespace, String, Timestamp, EventId) => ();
     /// The scope as text (the workflow's name, nothing for events), then the key.
-    IDEMPOTENCY = "idempotency": (String, String) => IdempotencyRow;
-    IDEMPOTENCY_BY_EXPIRY = "idempotency-by-expiry": (Timestamp, String, String) => ();
+    IDEMPOTENCY = "idempotency": (Namespace, String, String) => IdempotencyRow;
+    IDEMPOTENCY_BY_EXPIRY = "idempotency-by-expiry": (Timestamp, Namespace, String, String) => ();
 }
 
+/// The key or pattern that is waited for, and who waits.
+pub(super) type EventWaitKey = (Namespace, String, RunId, TaskIndex, WaitId);
+
 /// Where the waits for this key or pattern are.
-pub(super) fn event_waits(key_pattern: &str) -> Table<(String, RunId, TaskIndex, WaitId), EventWaitRow> {
+pub(super) fn event_waits(key_pattern: &str) -> Table<EventWaitKey, EventWaitRow> {
     if key_pattern.contains('*') { EVENT_PATTERN_WAITS } else { EVENT_WAITS }
+}
+
+/// The slot of the table with this name.
+pub(super) fn slot(name: &str) -> Option<usize> {
+    ALL.iter().position(|table| table.name() == name)
 }

@@ -2,135 +2,161 @@
 
 mod runs;
 
-use dormouse_core::id::{CronId, EventId, ModuleDigest, ScheduledId};
+use dormouse_core::id::{CronId, EventId, ModuleDigest, RunId, ScheduledId};
 use dormouse_core::time::Timestamp;
 
 use super::error::StoreError;
-use super::keys;
+use super::keys::{self, NAMESPACE};
 use super::read::{KEPT_SINCE_KEY, Read};
 use super::rows::{
-    ConcurrencyRow, CronRow, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, ModuleRow, RunWaitRow,
-    ScheduledRow, Timer, VersionRow, WorkflowRow,
+    ConcurrencyRow, CronRow, Due, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, ModuleRow,
+    RunWaitRow, ScheduledRow, Timer, TimerLine, VersionRow, WorkflowRow,
 };
 use super::source::{Access, Span};
 use super::tables;
-use super::tx::Tx;
+use super::working_set::WorkingSet;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
 /// A `put_` method writes over what is there. A `delete_` method tells whether there was anything.
-impl Tx<'_> {
+impl WorkingSet {
     /// Notes that what was made before this time may be deleted from now on. It never goes back.
     pub(crate) fn put_kept_since(&mut self, time: Timestamp) -> Result<()> {
         if time > self.kept_since()? {
-            self.put_bytes(tables::META, KEPT_SINCE_KEY, &time.as_millis().to_be_bytes())?;
+            self.put_bytes(tables::META, KEPT_SINCE_KEY, &time.as_millis().to_be_bytes());
         }
         Ok(())
+    }
+
+    /// Whether the last commit does not show a module.
+    pub(crate) fn has_new_module(&self, digest: ModuleDigest) -> bool {
+        self.is_changed(tables::MODULES, digest)
+    }
+
+    /// Whether the last commit does not show an event as it is.
+    pub(crate) fn has_new_event(&self, id: EventId) -> bool {
+        self.is_changed(tables::EVENTS, id)
+    }
+
+    /// Whether the last commit does not show the state of a run as it is.
+    pub(crate) fn has_new_state(&self, id: RunId) -> bool {
+        self.is_changed(tables::RUN_STATES, id)
     }
 
     pub(crate) fn put_module(&mut self, module: &ModuleRow, bytes: &[u8]) -> Result<()> {
         self.put(tables::MODULES, module.digest, module)?;
-        self.put_bytes(tables::MODULE_BYTES, module.digest, bytes)?;
+        self.put_bytes(tables::MODULE_BYTES, module.digest, bytes);
         Ok(())
     }
 
-    pub(crate) fn delete_module(&mut self, digest: ModuleDigest) -> Result<bool> {
-        self.delete(tables::MODULE_BYTES, digest)?;
-        self.delete(tables::MODULES, digest)
+    pub(crate) fn delete_module(&mut self, digest: ModuleDigest) {
+        self.delete(tables::MODULE_BYTES, digest);
+        self.delete(tables::MODULES, digest);
     }
 
     pub(crate) fn put_workflow(&mut self, workflow: &WorkflowRow) -> Result<()> {
-        self.put(tables::WORKFLOWS, &workflow.name, workflow)?;
-        Ok(())
+        self.put(tables::WORKFLOWS, (NAMESPACE, &workflow.name), workflow)
     }
 
     /// The definition's name is the workflow's.
     pub(crate) fn put_version(&mut self, version: &VersionRow) -> Result<()> {
-        self.put(tables::VERSIONS, (&version.definition.name, version.version), version)?;
-        Ok(())
+        self.put(tables::VERSIONS, (NAMESPACE, &version.definition.name, version.version), version)
     }
 
     pub(crate) fn put_timer(&mut self, at: Timestamp, timer: Timer) -> Result<()> {
-        self.put(tables::TIMERS, (at, timer), &())?;
-        Ok(())
+        if let Some(first) = &mut self.first_due[timer.line() as usize] {
+            *first = Some(first.map_or(at, |first| first.min(at)));
+        }
+        self.put(tables::TIMERS, Due { at, timer }, &())
     }
 
-    pub(crate) fn delete_timer(&mut self, at: Timestamp, timer: Timer) -> Result<bool> {
-        self.delete(tables::TIMERS, (at, timer))
+    /// When the first timer of a line is due.
+    pub(crate) fn first_due(&mut self, line: TimerLine) -> Result<Option<Timestamp>> {
+        let known = self.first_due[line as usize];
+        let first = known.map_or_else(|| self.next_due(line), Ok)?;
+        self.first_due[line as usize] = Some(first);
+        Ok(first)
+    }
+
+    pub(crate) fn delete_timer(&mut self, at: Timestamp, timer: Timer) {
+        let first = &mut self.first_due[timer.line() as usize];
+        if *first == Some(Some(at)) {
+            *first = None;
+        }
+        self.delete(tables::TIMERS, Due { at, timer });
     }
 
     pub(crate) fn put_event_wait(&mut self, wait: &EventWaitRow) -> Result<()> {
-        let key = (wait.key_pattern.as_str(), wait.run, wait.task, wait.wait);
-        self.put(tables::event_waits(&wait.key_pattern), key, wait)?;
-        Ok(())
+        let key = (NAMESPACE, wait.key_pattern.as_str(), wait.run, wait.task, wait.wait);
+        self.put(tables::event_waits(&wait.key_pattern), key, wait)
     }
 
-    /// Its filter does not matter.
-    pub(crate) fn delete_event_wait(&mut self, wait: &EventWaitRow) -> Result<bool> {
-        let key = (wait.key_pattern.as_str(), wait.run, wait.task, wait.wait);
-        self.delete(tables::event_waits(&wait.key_pattern), key)
+    /// Only the key of the row is used.
+    pub(crate) fn delete_event_wait(&mut self, wait: &EventWaitRow) {
+        let key = (NAMESPACE, wait.key_pattern.as_str(), wait.run, wait.task, wait.wait);
+        self.delete(tables::event_waits(&wait.key_pattern), key);
     }
 
     pub(crate) fn put_run_wait(&mut self, wait: RunWaitRow) -> Result<()> {
-        self.put(tables::RUN_WAITS, (wait.awaited, wait.run, wait.task, wait.wait), &())?;
-        Ok(())
+        self.put(tables::RUN_WAITS, (wait.awaited, wait.run, wait.task, wait.wait), &())
     }
 
-    pub(crate) fn delete_run_wait(&mut self, wait: RunWaitRow) -> Result<bool> {
-        self.delete(tables::RUN_WAITS, (wait.awaited, wait.run, wait.task, wait.wait))
+    pub(crate) fn delete_run_wait(&mut self, wait: RunWaitRow) {
+        self.delete(tables::RUN_WAITS, (wait.awaited, wait.run, wait.task, wait.wait));
     }
 
     /// A cron that takes another's name takes its place under that name.
     pub(crate) fn put_cron(&mut self, cron: &CronRow) -> Result<()> {
-        if let Some(old) = self.cron(cron.id)? {
-            self.delete(tables::CRON_NAMES, (&old.workflow, &old.name))?;
+        if let Some(old) = self.cron(cron.id)?
+            && (&old.workflow, &old.name) != (&cron.workflow, &cron.name)
+        {
+            self.delete(tables::CRON_NAMES, (NAMESPACE, &old.workflow, &old.name));
         }
         self.put(tables::CRONS, cron.id, cron)?;
-        self.put(tables::CRON_NAMES, (&cron.workflow, &cron.name), &cron.id)?;
-        Ok(())
+        self.put(tables::CRON_NAMES, (NAMESPACE, &cron.workflow, &cron.name), &cron.id)
     }
 
     pub(crate) fn delete_cron(&mut self, id: CronId) -> Result<bool> {
         let Some(old) = self.cron(id)? else { return Ok(false) };
-        self.delete(tables::CRON_NAMES, (&old.workflow, &old.name))?;
-        self.delete(tables::CRONS, id)
+        self.delete(tables::CRON_NAMES, (NAMESPACE, &old.workflow, &old.name));
+        self.delete(tables::CRONS, id);
+        Ok(true)
     }
 
     pub(crate) fn put_scheduled(&mut self, scheduled: &ScheduledRow) -> Result<()> {
         self.delete_scheduled(scheduled.id)?;
         self.put(tables::SCHEDULED, scheduled.id, scheduled)?;
         let by_time = (scheduled.status, scheduled.trigger_at, scheduled.id);
-        self.put(tables::SCHEDULED_BY_TIME, by_time, &())?;
-        Ok(())
+        self.put(tables::SCHEDULED_BY_TIME, by_time, &())
     }
 
     pub(crate) fn delete_scheduled(&mut self, id: ScheduledId) -> Result<bool> {
         let Some(old) = self.scheduled(id)? else { return Ok(false) };
-        self.delete(tables::SCHEDULED_BY_TIME, (old.status, old.trigger_at, id))?;
-        self.delete(tables::SCHEDULED, id)
+        self.delete(tables::SCHEDULED_BY_TIME, (old.status, old.trigger_at, id));
+        self.delete(tables::SCHEDULED, id);
+        Ok(true)
     }
 
     /// The key and the time of an event never change.
     pub(crate) fn put_event(&mut self, event: &EventRow) -> Result<()> {
         self.put(tables::EVENTS, event.id, event)?;
-        self.put(tables::EVENTS_BY_KEY, (event.key.as_str(), event.pushed_at, event.id), &())?;
-        Ok(())
+        self.put(tables::EVENTS_BY_KEY, (NAMESPACE, event.key.as_str(), event.pushed_at, event.id), &())
     }
 
     pub(crate) fn delete_event(&mut self, id: EventId) -> Result<bool> {
         let Some(old) = self.event(id)? else { return Ok(false) };
-        self.delete(tables::EVENTS_BY_KEY, (old.key.as_str(), old.pushed_at, id))?;
-        self.delete(tables::EVENTS, id)
+        self.delete(tables::EVENTS_BY_KEY, (NAMESPACE, old.key.as_str(), old.pushed_at, id));
+        self.delete(tables::EVENTS, id);
+        Ok(true)
     }
 
     pub(crate) fn put_concurrency(&mut self, row: &ConcurrencyRow) -> Result<()> {
-        let key = (&row.workflow, row.index, row.key.as_str(), row.run);
-        self.put(tables::CONCURRENCY, key, &row.max_runs)?;
-        Ok(())
+        let key = (NAMESPACE, &row.workflow, row.index, row.key.as_str(), row.run);
+        self.insert(tables::CONCURRENCY, key, &row.max_runs)
     }
 
-    pub(crate) fn delete_concurrency(&mut self, row: &ConcurrencyRow) -> Result<bool> {
-        self.delete(tables::CONCURRENCY, (&row.workflow, row.index, row.key.as_str(), row.run))
+    pub(crate) fn delete_concurrency(&mut self, row: &ConcurrencyRow) {
+        self.delete(tables::CONCURRENCY, (NAMESPACE, &row.workflow, row.index, row.key.as_str(), row.run));
     }
 
     pub(crate) fn put_idempotency(
@@ -141,29 +167,30 @@ impl Tx<'_> {
     ) -> Result<()> {
         self.delete_idempotency(scope, key)?;
         let scope = keys::scope(scope);
-        self.put(tables::IDEMPOTENCY, (scope, key), row)?;
-        self.put(tables::IDEMPOTENCY_BY_EXPIRY, (row.expires_at, scope, key), &())?;
-        Ok(())
+        self.put(tables::IDEMPOTENCY, (NAMESPACE, scope, key), row)?;
+        self.put(tables::IDEMPOTENCY_BY_EXPIRY, (row.expires_at, NAMESPACE, scope, key), &())
     }
 
     pub(crate) fn delete_idempotency(&mut self, scope: IdempotencyScope<'_>, key: &str) -> Result<bool> {
         let Some(old) = self.idempotency(scope, key)? else { return Ok(false) };
         let scope = keys::scope(scope);
-        self.delete(tables::IDEMPOTENCY_BY_EXPIRY, (old.expires_at, scope, key))?;
-        self.delete(tables::IDEMPOTENCY, (scope, key))
+        self.delete(tables::IDEMPOTENCY_BY_EXPIRY, (old.expires_at, NAMESPACE, scope, key));
+        self.delete(tables::IDEMPOTENCY, (NAMESPACE, scope, key));
+        Ok(true)
     }
 
     /// Deletes up to `limit` idempotency keys that have expired at `now`; returns how many.
     pub(crate) fn delete_expired_idempotency(&mut self, now: Timestamp, limit: usize) -> Result<usize> {
         let entries = self.scan_keys(tables::IDEMPOTENCY_BY_EXPIRY, Span::all())?;
-        let is_due = |entry: &Result<(Timestamp, String, String)>| {
+        let is_due = |entry: &Result<(Timestamp, keys::Namespace, String, String)>| {
             entry.as_ref().map_or(true, |(expires_at, ..)| *expires_at <= now)
         };
         let expired: Vec<_> = entries.take_while(is_due).take(limit).collect::<Result<_>>()?;
-        for (expires_at, scope, key) in &expired {
-            self.delete(tables::IDEMPOTENCY, (scope, key))?;
-            self.delete(tables::IDEMPOTENCY_BY_EXPIRY, (*expires_at, scope, key))?;
+        let count = expired.len();
+        for (expires_at, namespace, scope, key) in expired {
+            self.delete(tables::IDEMPOTENCY, (namespace, scope.as_str(), key.as_str()));
+            self.delete(tables::IDEMPOTENCY_BY_EXPIRY, (expires_at, namespace, scope, key));
         }
-        Ok(expired.len())
+        Ok(count)
     }
 }

@@ -7,14 +7,14 @@ use dormouse_core::time::Timestamp;
 use dormouse_core::validate::validate_cron;
 use dormouse_core::workflow::{CronSpec, DeclaredCron, Json, Metadata, Overlap, Workflow};
 
-use crate::engine::{Batch, CronChange, Error, Handled, NewRun, find_workflow};
+use crate::engine::{CronChange, Error, Handled, NewRun, Shard, find_workflow};
 use crate::store::rows::{CronRow, Timer};
 use crate::store::{Read, StoreError};
 
 /// Most nominal times that a cron with overlap `queue` holds back; later ones are left out.
 const HELD_MAX: usize = 100;
 
-impl Batch<'_, '_> {
+impl Shard {
     /// Makes a cron or changes the one of that name.
     pub(crate) fn put_cron(
         &mut self,
@@ -22,7 +22,7 @@ impl Batch<'_, '_> {
         name: CronName,
         change: CronChange,
     ) -> Handled<(CronRow, bool)> {
-        if let Some(row) = self.tx.cron_by_name(&workflow, &name)? {
+        if let Some(row) = self.rows.cron_by_name(&workflow, &name)? {
             return Ok((self.apply_cron_change(row, change)?, false));
         }
         find_workflow(self.catalog(), &workflow)?;
@@ -73,13 +73,13 @@ impl Batch<'_, '_> {
         find_workflow(self.catalog(), &row.workflow)?;
         let run = self.shared.clock.run_id();
         self.start_cron_run(&mut row, run, self.now)?;
-        self.tx.put_cron(&row)?;
+        self.rows.put_cron(&row)?;
         Ok(run)
     }
 
     /// Fires a cron whose timer has rung.
     pub(crate) fn ring_cron(&mut self, id: CronId, at: Timestamp) -> Result<(), StoreError> {
-        let Some(mut row) = self.tx.cron(id)?.filter(|row| row.next_run_at == Some(at)) else {
+        let Some(mut row) = self.rows.cron(id)?.filter(|row| row.next_run_at == Some(at)) else {
             return Ok(());
         };
         // What does not parse was refused when the cron was made.
@@ -94,7 +94,7 @@ impl Batch<'_, '_> {
             self.fire_cron(&mut row, nominal)?;
         }
         self.set_cron_timer(&mut row, firing.next)?;
-        self.tx.put_cron(&row)
+        self.rows.put_cron(&row)
     }
 
     fn fire_cron(&mut self, row: &mut CronRow, nominal: Timestamp) -> Result<(), StoreError> {
@@ -126,13 +126,13 @@ impl Batch<'_, '_> {
 
     /// Forgets a run that has ended, and starts the times that waited for it.
     pub(crate) fn cron_run_finished(&mut self, id: CronId, run: RunId) -> Result<(), StoreError> {
-        let Some(mut row) = self.tx.cron(id)? else { return Ok(()) };
+        let Some(mut row) = self.rows.cron(id)? else { return Ok(()) };
         let Some(index) = row.unfinished.iter().position(|unfinished| *unfinished == run) else {
             return Ok(());
         };
         row.unfinished.remove(index);
         self.start_held(&mut row)?;
-        self.tx.put_cron(&row)
+        self.rows.put_cron(&row)
     }
 
     /// Starts what was held back and need not wait any more.
@@ -182,7 +182,7 @@ impl Batch<'_, '_> {
     /// Brings the declared crons of a workflow in line with a new version of it: by name, with
     /// what an operator set (`enabled`) and what has happened kept.
     pub(crate) fn declare_crons(&mut self, workflow: &Workflow) -> Handled<()> {
-        let existing = self.tx.crons_of(&workflow.name)?;
+        let existing = self.rows.crons_of(&workflow.name)?;
         for row in existing.iter().filter(|row| row.declared) {
             if !workflow.crons.iter().any(|cron| cron.name == row.name) {
                 self.remove_cron(row)?;
@@ -201,7 +201,7 @@ impl Batch<'_, '_> {
             if !same_times {
                 self.restart_cron(&mut row)?;
             }
-            self.tx.put_cron(&row)?;
+            self.rows.put_cron(&row)?;
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Batch<'_, '_> {
     /// Refuses a definition that declares a cron of the same name as one made over the API: neither
     /// may take the other's place unasked.
     pub(crate) fn refuse_conflicting_crons(&self, workflow: &Workflow) -> Handled<()> {
-        let rows = self.tx.crons_of(&workflow.name)?;
+        let rows = self.rows.crons_of(&workflow.name)?;
         let declared = |row: &&CronRow| workflow.crons.iter().any(|cron| cron.name == row.name);
         let Some(row) = rows.iter().filter(|row| !row.declared).find(declared) else { return Ok(()) };
         let text = format!(
@@ -241,7 +241,7 @@ impl Batch<'_, '_> {
         }
         for run in self.live_runs(&row.workflow)? {
             // Most are runs of other triggers: there is no need to load all of them into the batch.
-            let trigger = match self.tx.run_spec(run)? {
+            let trigger = match self.rows.run_spec(run)? {
                 Some(spec) => Some(spec.trigger),
                 None => self.run(run)?.map(|(spec, _)| spec.trigger),
             };
@@ -257,12 +257,12 @@ impl Batch<'_, '_> {
 
     /// Deletes all crons of a workflow.
     pub(crate) fn remove_crons(&mut self, workflow: &WorkflowName) -> Result<(), StoreError> {
-        self.tx.crons_of(workflow)?.iter().try_for_each(|row| self.remove_cron(row))
+        self.rows.crons_of(workflow)?.iter().try_for_each(|row| self.remove_cron(row))
     }
 
     fn existing_cron(&self, id: CronId) -> Handled<CronRow> {
         let missing = || Error::not_found("unknown_cron", format!("there is no cron {id}"));
-        Ok(self.tx.cron(id)?.ok_or_else(missing)?)
+        Ok(self.rows.cron(id)?.ok_or_else(missing)?)
     }
 
     fn new_cron(&self, workflow: WorkflowName, name: CronName, declared: bool, spec: CronSpec) -> CronRow {
@@ -322,7 +322,7 @@ impl Batch<'_, '_> {
         if before != after || row.next_run_at.is_none() {
             self.restart_cron(&mut row)?;
         }
-        self.tx.put_cron(&row)?;
+        self.rows.put_cron(&row)?;
         Ok(row)
     }
 
@@ -341,10 +341,10 @@ impl Batch<'_, '_> {
 
     fn set_cron_timer(&mut self, row: &mut CronRow, next: Option<Timestamp>) -> Result<(), StoreError> {
         if let Some(at) = row.next_run_at {
-            self.tx.delete_timer(at, Timer::Cron(row.id))?;
+            self.rows.delete_timer(at, Timer::Cron(row.id));
         }
         if let Some(at) = next {
-            self.tx.put_timer(at, Timer::Cron(row.id))?;
+            self.rows.put_timer(at, Timer::Cron(row.id))?;
         }
         row.next_run_at = next;
         Ok(())
@@ -352,7 +352,7 @@ impl Batch<'_, '_> {
 
     fn remove_cron(&mut self, row: &CronRow) -> Result<(), StoreError> {
         self.set_cron_timer(&mut row.clone(), None)?;
-        self.tx.delete_cron(row.id).map(drop)
+        self.rows.delete_cron(row.id).map(drop)
     }
 }
 

@@ -10,7 +10,7 @@ use dormouse_core::run::{RunEvent, RunSpec, Trigger};
 use dormouse_core::wait::WaitOutcome;
 
 use super::Matching;
-use crate::engine::{Batch, Error, Handled, NewRun, PushEvent, WorkflowEntry};
+use crate::engine::{Error, Handled, NewRun, PushEvent, Shard, WorkflowEntry};
 use crate::runtime::Push;
 use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, Timer};
 use crate::store::{Read, StoreError};
@@ -21,23 +21,23 @@ const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 /// Most tasks that are told of an event in the transaction that takes it in.
 const TOLD_AT_ONCE_MAX: usize = 64;
 
-impl Batch<'_, '_> {
+impl Shard {
     /// Takes in an event that was pushed over the API. A key that was seen before gives the event
     /// that it stood for.
     pub(crate) fn push_event(&mut self, request: PushEvent) -> Handled<EventRow> {
         let PushEvent { key, payload, metadata, priority, idempotency_key } = request;
         check_key(&key).map_err(|error| Error::invalid("invalid_event_key", "key", error.to_string()))?;
         if let Some(known) = &idempotency_key
-            && let Some(row) = self.tx.idempotency(IdempotencyScope::Events, known)?
+            && let Some(row) = self.rows.idempotency(IdempotencyScope::Events, known)?
             && row.expires_at > self.now
-            && let Some(event) = self.tx.event(EventId::from_bytes(row.id))?
+            && let Some(event) = self.rows.event(EventId::from_bytes(row.id))?
         {
             return Ok(event);
         }
         let id = self.shared.clock.event_id();
         if let Some(new) = &idempotency_key {
             let row = IdempotencyRow { id: id.to_bytes(), expires_at: self.now.after(IDEMPOTENCY_TTL) };
-            self.tx.put_idempotency(IdempotencyScope::Events, new, &row)?;
+            self.rows.put_idempotency(IdempotencyScope::Events, new, &row)?;
         }
         Ok(self.take_in_event(Push { id, key, payload, metadata, priority })?)
     }
@@ -60,7 +60,7 @@ impl Batch<'_, '_> {
         let subscribers = self.catalog().subscribers(&mut matching);
         event.settled_waits = u32::try_from(waits.len()).unwrap_or(u32::MAX);
         self.start_subscribers(&mut event, subscribers)?;
-        self.tx.put_event(&event)?;
+        self.rows.put_event(&event)?;
         self.settle_waits(id, waits)?;
         Ok(event)
     }
@@ -71,15 +71,15 @@ impl Batch<'_, '_> {
     fn settle_waits(&mut self, event: EventId, mut waits: Vec<EventWaitRow>) -> Result<(), StoreError> {
         let later = waits.split_off(waits.len().min(TOLD_AT_ONCE_MAX));
         for wait in waits {
-            self.tx.delete_event_wait(&wait)?;
+            self.rows.delete_event_wait(&wait);
             let outcome = WaitOutcome::Event(event);
             self.follow_up(wait.run, RunEvent::WaitSettled { task: wait.task, wait: wait.wait, outcome });
         }
         for mut row in later {
             let EventWaitRow { run, task, wait, .. } = row;
             row.settled_by = Some((event, self.now));
-            self.tx.put_event_wait(&row)?;
-            self.tx.put_timer(self.now, Timer::Wait { run, task, wait })?;
+            self.rows.put_event_wait(&row)?;
+            self.rows.put_timer(self.now, Timer::Event { run, task, wait })?;
         }
         Ok(())
     }
@@ -113,10 +113,10 @@ impl Batch<'_, '_> {
     /// The open waits that an event matches.
     fn matching_waits(&self, event: &mut Matching<'_>) -> Result<Vec<EventWaitRow>, StoreError> {
         let key = event.key();
-        let mut waits = self.tx.event_waits(key)?;
-        for pattern in self.tx.event_wait_patterns()? {
+        let mut waits = self.rows.event_waits(key)?;
+        for pattern in self.rows.event_wait_patterns()? {
             if KeyPattern::parse(&pattern).is_ok_and(|pattern| pattern.matches(key)) {
-                waits.extend(self.tx.event_waits(&pattern)?);
+                waits.extend(self.rows.event_waits(&pattern)?);
             }
         }
         waits.retain(|wait| wait.settled_by.is_none() && event.satisfies_text(wait.filter.as_deref()));
@@ -141,8 +141,8 @@ impl Batch<'_, '_> {
         // A pattern that does not parse was refused when the step ended.
         let Ok(pattern) = KeyPattern::parse(&wait.key_pattern) else { return Ok(None) };
         match pattern.as_exact() {
-            Some(key) => self.tx.visit_events_by_key(key, since, take)?,
-            None => self.tx.visit_events(None, |event| match event {
+            Some(key) => self.rows.visit_events_by_key(key, since, take)?,
+            None => self.rows.visit_events(None, |event| match event {
                 event if event.pushed_at < since => ControlFlow::Break(()),
                 event if pattern.matches(&event.key) => take(event),
                 _ => ControlFlow::Continue(()),

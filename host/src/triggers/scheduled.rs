@@ -6,12 +6,12 @@ use dormouse_core::id::{RunId, ScheduledId, WorkflowName};
 use dormouse_core::run::{RunSpec, Trigger};
 use dormouse_core::workflow::Json;
 
-use crate::engine::{Batch, Error, Handled, NewRun, ScheduleRun, ScheduledChange, find_workflow};
+use crate::engine::{Error, Handled, NewRun, ScheduleRun, ScheduledChange, Shard, find_workflow};
 use crate::runtime::Schedule;
 use crate::store::rows::{ScheduledRow, ScheduledStatus, Timer};
 use crate::store::{Read, StoreError};
 
-impl Batch<'_, '_> {
+impl Shard {
     /// Schedules a run over the API.
     pub(crate) fn schedule_run(
         &mut self,
@@ -71,11 +71,11 @@ impl Batch<'_, '_> {
         row.priority = priority.or(row.priority);
         row.updated_at = self.now;
         if let Some(at) = trigger_at {
-            self.tx.delete_timer(row.trigger_at, Timer::Scheduled(id))?;
-            self.tx.put_timer(at, Timer::Scheduled(id))?;
+            self.rows.delete_timer(row.trigger_at, Timer::Scheduled(id));
+            self.rows.put_timer(at, Timer::Scheduled(id))?;
             row.trigger_at = at;
         }
-        self.tx.put_scheduled(&row)?;
+        self.rows.put_scheduled(&row)?;
         Ok(row)
     }
 
@@ -96,7 +96,7 @@ impl Batch<'_, '_> {
 
     /// Fires a scheduled run whose timer has rung.
     pub(crate) fn ring_scheduled(&mut self, id: ScheduledId) -> Result<(), StoreError> {
-        match self.tx.scheduled(id)?.filter(|row| row.status == ScheduledStatus::Pending) {
+        match self.rows.scheduled(id)?.filter(|row| row.status == ScheduledStatus::Pending) {
             Some(row) => {
                 let run = self.shared.clock.run_id();
                 self.fire_scheduled(row, run)
@@ -108,7 +108,7 @@ impl Batch<'_, '_> {
     /// Cancels what is still to come of a workflow that is deleted.
     pub(crate) fn cancel_scheduled_of(&mut self, workflow: &WorkflowName) -> Result<(), StoreError> {
         let mut pending = Vec::new();
-        self.tx.visit_scheduled(Some(ScheduledStatus::Pending), None, |row| {
+        self.rows.visit_scheduled(Some(ScheduledStatus::Pending), None, |row| {
             pending.extend((row.workflow == *workflow).then_some(row));
             ControlFlow::Continue(())
         })?;
@@ -139,8 +139,8 @@ impl Batch<'_, '_> {
     }
 
     fn insert_scheduled(&mut self, row: &ScheduledRow) -> Result<(), StoreError> {
-        self.tx.put_scheduled(row)?;
-        self.tx.put_timer(row.trigger_at, Timer::Scheduled(row.id))
+        self.rows.put_scheduled(row)?;
+        self.rows.put_timer(row.trigger_at, Timer::Scheduled(row.id))
     }
 
     fn end_scheduled(
@@ -149,16 +149,16 @@ impl Batch<'_, '_> {
         status: ScheduledStatus,
         run: Option<RunId>,
     ) -> Result<(), StoreError> {
-        self.tx.delete_timer(row.trigger_at, Timer::Scheduled(row.id))?;
+        self.rows.delete_timer(row.trigger_at, Timer::Scheduled(row.id));
         row.status = status;
         row.run = run;
         row.updated_at = self.now;
-        self.tx.put_scheduled(&row)
+        self.rows.put_scheduled(&row)
     }
 
     fn pending(&self, id: ScheduledId) -> Handled<ScheduledRow> {
         let missing = || Error::not_found("unknown_scheduled_run", format!("there is no scheduled run {id}"));
-        let row = self.tx.scheduled(id)?.ok_or_else(missing)?;
+        let row = self.rows.scheduled(id)?.ok_or_else(missing)?;
         let state = match row.status {
             ScheduledStatus::Pending => return Ok(row),
             ScheduledStatus::Fired => "has fired",

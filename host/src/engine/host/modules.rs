@@ -6,18 +6,17 @@ use dormouse_core::id::{ModuleDigest, Version, WorkflowName};
 use dormouse_core::workflow::Workflow;
 
 use super::{Host, Result, paged};
-use crate::engine::command::Command;
 use crate::engine::deploy::versions_of;
 use crate::engine::requests::{Deployed, Page, Paged, WorkflowChange, WorkflowView};
 use crate::engine::{Error, find_workflow};
 use crate::store::rows::ModuleRow;
-use crate::store::{Read, Reader, StoreError};
+use crate::store::{Read, StoreError, View};
 
 impl Host {
     /// Takes in a module.
     pub(crate) async fn deploy(&self, bytes: Vec<u8>) -> Result<Deployed> {
         let inspection = self.shared.runtime.inspect(bytes.clone()).await?;
-        self.command(|reply| Command::Deploy { inspection: Box::new(inspection), bytes, reply }).await
+        self.operate(move |shard| shard.deploy(inspection, &bytes)).await
     }
 
     pub(crate) fn module(&self, digest: ModuleDigest) -> Result<Deployed> {
@@ -37,7 +36,7 @@ impl Host {
     }
 
     pub(crate) async fn delete_module(&self, digest: ModuleDigest) -> Result<()> {
-        self.command(|reply| Command::DeleteModule { digest, reply }).await
+        self.operate(move |shard| shard.delete_module(digest)).await
     }
 
     pub(crate) fn workflows(&self, page: Page<WorkflowName>) -> Result<Paged<WorkflowView, WorkflowName>> {
@@ -63,12 +62,12 @@ impl Host {
         change: WorkflowChange,
     ) -> Result<WorkflowView> {
         let name = workflow.clone();
-        self.command(|reply| Command::ChangeWorkflow { workflow, change, reply }).await?;
+        self.operate(move |shard| shard.change_workflow(&workflow, change)).await?;
         self.workflow(&name)
     }
 
     pub(crate) async fn delete_workflow(&self, workflow: WorkflowName) -> Result<()> {
-        self.command(|reply| Command::DeleteWorkflow { workflow, reply }).await
+        self.operate(move |shard| shard.delete_workflow(&workflow)).await
     }
 
     /// What a version of a workflow says, be it current or not.
@@ -77,6 +76,6 @@ impl Host {
     }
 }
 
-fn deployed(store: &Reader, module: ModuleRow) -> std::result::Result<Deployed, StoreError> {
+fn deployed(store: &View, module: ModuleRow) -> std::result::Result<Deployed, StoreError> {
     Ok(Deployed { versions: versions_of(store, &module)?, module, created: false })
 }

@@ -12,9 +12,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Host, Result, paged};
 use crate::engine::bulk::only;
-use crate::engine::command::Command;
 use crate::engine::requests::{Page, Paged, RunFilter, StartRun, Started, TriggerFilter, TriggerKind};
 use crate::engine::runs::unknown_run;
+use crate::engine::shard::Shard;
 use crate::engine::{Each, Error, each_checked, find_workflow};
 use crate::store::Read;
 use crate::store::rows::{JournalEntry, RunRow};
@@ -33,7 +33,11 @@ impl Host {
             catalog.check_call(entry, &request.input, &request.metadata)?;
             entry.target.clone()
         };
-        self.command(|reply| Command::StartRun { target, request, reply }).await
+        self.operate_with(move |shard, reply| {
+            let outcome = shard.start_run(target, request);
+            shard.answer_started(reply, outcome)
+        })
+        .await
     }
 
     /// Starts many runs of a workflow in one transaction.
@@ -51,7 +55,9 @@ impl Host {
             (entry.target.clone(), requests.into_iter().map(checked).collect())
         };
         each_checked(requests, |requests| {
-            self.command(|reply| Command::StartRuns { target, requests, reply })
+            self.operate(move |shard| {
+                shard.each(requests, |shard, request| shard.start_run(target.clone(), request))
+            })
         })
         .await
     }
@@ -122,20 +128,18 @@ impl Host {
 
     /// Ends runs and their children, in one transaction.
     pub(crate) async fn cancel_runs(&self, ids: Vec<RunId>) -> Result<Each<()>> {
-        self.command(|reply| Command::CancelRuns { ids, reply }).await
+        self.operate(move |shard| shard.each(ids, Shard::cancel_run)).await
     }
 
     /// Runs a run that has ended again, with the same or another input.
     pub(crate) async fn replay_run(&self, id: RunId, input: Option<Json>) -> Result<RunRow> {
-        let requests = vec![(id, input)];
-        let replay = only(self.command(|reply| Command::ReplayRuns { requests, reply }).await?)?;
+        let replay = self.operate(move |shard| shard.replay_run(id, input)).await?;
         self.run(replay)
     }
 
     /// The same for many, in one transaction.
     pub(crate) async fn replay_runs(&self, ids: Vec<RunId>) -> Result<Each<RunId>> {
-        let requests = ids.into_iter().map(|id| (id, None)).collect();
-        self.command(|reply| Command::ReplayRuns { requests, reply }).await
+        self.operate(move |shard| shard.each(ids, |shard, id| shard.replay_run(id, None))).await
     }
 
     /// The ids of all runs that match and have ended, or have not, newest first. Refuses to gather
@@ -167,7 +171,7 @@ impl Host {
         since: Option<u64>,
         limit: usize,
     ) -> Result<Vec<(u64, JournalEntry)>> {
-        self.read(|store| store.journal(id, since.map_or(0, |since| since + 1), limit))
+        self.read(|store| store.journal(id, since.map_or(0, |since| since.saturating_add(1)), limit))
     }
 
     /// The journal behind `since`, then what comes, until the run has ended.

@@ -7,12 +7,11 @@ use dormouse_core::id::{CronId, CronName, EventId, RunId, ScheduledId, WorkflowN
 
 use super::{Host, Result, paged};
 use crate::engine::bulk::only;
-use crate::engine::command::Command;
 use crate::engine::requests::{
     CronChange, CronFilter, EventCursor, EventFilter, Page, Paged, PushEvent, ScheduleRun, ScheduledChange,
     ScheduledCursor, ScheduledFilter,
 };
-use crate::engine::{Each, Error};
+use crate::engine::{Each, Error, Shard};
 use crate::store::Read;
 use crate::store::rows::{CronRow, EventRow, ScheduledRow, ScheduledStatus};
 
@@ -25,7 +24,7 @@ impl Host {
         name: CronName,
         change: CronChange,
     ) -> Result<(CronRow, bool)> {
-        self.command(|reply| Command::PutCron { workflow, name, change, reply }).await
+        self.operate(move |shard| shard.put_cron(workflow, name, change)).await
     }
 
     pub(crate) fn crons(&self, filter: &CronFilter, page: Page<CronId>) -> Result<Paged<CronRow, CronId>> {
@@ -49,15 +48,15 @@ impl Host {
     }
 
     pub(crate) async fn change_cron(&self, id: CronId, change: CronChange) -> Result<CronRow> {
-        self.command(|reply| Command::ChangeCron { id, change, reply }).await
+        self.operate(move |shard| shard.change_cron(id, change)).await
     }
 
     pub(crate) async fn delete_cron(&self, id: CronId) -> Result<()> {
-        self.command(|reply| Command::DeleteCron { id, reply }).await
+        self.operate(move |shard| shard.delete_cron(id)).await
     }
 
     pub(crate) async fn trigger_cron(&self, id: CronId) -> Result<RunId> {
-        self.command(|reply| Command::TriggerCron { id, reply }).await
+        self.operate(move |shard| shard.trigger_cron(id)).await
     }
 }
 
@@ -68,7 +67,7 @@ impl Host {
         workflow: WorkflowName,
         request: ScheduleRun,
     ) -> Result<ScheduledRow> {
-        self.command(|reply| Command::ScheduleRun { workflow, request, reply }).await
+        self.operate(move |shard| shard.schedule_run(workflow, request)).await
     }
 
     pub(crate) fn scheduled(&self, id: ScheduledId) -> Result<ScheduledRow> {
@@ -124,7 +123,10 @@ impl Host {
         &self,
         changes: Vec<(ScheduledId, ScheduledChange)>,
     ) -> Result<Each<ScheduledRow>> {
-        self.command(|reply| Command::ChangeScheduled { changes, reply }).await
+        self.operate(move |shard| {
+            shard.each(changes, |shard, (id, change)| shard.change_scheduled(id, change))
+        })
+        .await
     }
 
     pub(crate) async fn cancel_scheduled(&self, id: ScheduledId) -> Result<()> {
@@ -133,11 +135,11 @@ impl Host {
 
     /// Cancels many in one transaction.
     pub(crate) async fn cancel_scheduled_runs(&self, ids: Vec<ScheduledId>) -> Result<Each<()>> {
-        self.command(|reply| Command::CancelScheduled { ids, reply }).await
+        self.operate(move |shard| shard.each(ids, Shard::cancel_scheduled)).await
     }
 
     pub(crate) async fn trigger_scheduled(&self, id: ScheduledId) -> Result<RunId> {
-        self.command(|reply| Command::TriggerScheduled { id, reply }).await
+        self.operate(move |shard| shard.trigger_scheduled(id)).await
     }
 }
 
@@ -149,7 +151,7 @@ impl Host {
 
     /// Takes in many events in one transaction.
     pub(crate) async fn push_events(&self, requests: Vec<PushEvent>) -> Result<Each<EventRow>> {
-        self.command(|reply| Command::PushEvents { requests, reply }).await
+        self.operate(move |shard| shard.each(requests, Shard::push_event)).await
     }
 
     pub(crate) fn event(&self, id: EventId) -> Result<EventRow> {

@@ -4,6 +4,7 @@ use dormouse_core::id::ModuleDigest;
 use sha2::{Digest, Sha256};
 
 use super::{Check, Look, Result};
+use crate::store::keys::NAMESPACE;
 use crate::store::tables::{MODULE_BYTES, MODULES, VERSIONS, WORKFLOWS};
 
 pub(super) fn modules(check: &mut Check<'_>) -> Result {
@@ -18,7 +19,7 @@ pub(super) fn modules(check: &mut Check<'_>) -> Result {
             Look::Missing => check.report(MODULES, digest, "its component is missing in `module-bytes`"),
         }
         for (workflow, version) in &row.workflows {
-            match check.look(VERSIONS, (workflow, *version))? {
+            match check.look(VERSIONS, (NAMESPACE, workflow, *version))? {
                 Look::There(version) if version.module == digest => {}
                 Look::Unreadable => {}
                 Look::There(_) | Look::Missing => {
@@ -45,13 +46,13 @@ pub(super) fn module_bytes(check: &mut Check<'_>) -> Result {
 }
 
 pub(super) fn workflows(check: &mut Check<'_>) -> Result {
-    check.each(WORKFLOWS, |check, name, row| {
+    check.each(WORKFLOWS, |check, (_, name), row| {
         let Some(current) = row.current else { return Ok(()) };
         if current > row.latest {
             let problem = format!("version {} is current, but {} is the latest", current.0, row.latest.0);
             check.report(WORKFLOWS, &name, problem);
         }
-        match check.look(VERSIONS, (&name, current))? {
+        match check.look(VERSIONS, (NAMESPACE, &name, current))? {
             Look::There(version) if !check.is_there(MODULES, version.module)? => {
                 let problem = format!("{}, the module of its current version, is missing", version.module);
                 check.report(WORKFLOWS, &name, problem);
@@ -66,9 +67,9 @@ pub(super) fn workflows(check: &mut Check<'_>) -> Result {
 }
 
 pub(super) fn versions(check: &mut Check<'_>) -> Result {
-    check.each(VERSIONS, |check, (workflow, version), row| {
+    check.each(VERSIONS, |check, (_, workflow, version), row| {
         let id = format!("{workflow} {}", version.0);
-        match check.look(WORKFLOWS, &workflow)? {
+        match check.look(WORKFLOWS, (NAMESPACE, &workflow))? {
             Look::There(workflow) if version > workflow.latest || version.0 == 0 => {
                 let problem = format!("versions of the workflow go from 1 to {}", workflow.latest.0);
                 check.report(VERSIONS, &id, problem);

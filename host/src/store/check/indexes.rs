@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use dormouse_core::id::Version;
 use dormouse_core::run::Status;
 
-use super::runs::is_active;
 use super::{Check, Look, Result};
+use crate::store::keys::NAMESPACE;
 use crate::store::records::Counts;
 use crate::store::tables::{
-    ACTIVE_TASKS, CONCURRENCY, RUN_CHILDREN, RUN_COUNTS, RUN_SPECS, RUN_STATES, RUNS_BY_STATUS, VERSIONS,
+    CONCURRENCY, RUN_CHILDREN, RUN_COUNTS, RUN_SPECS, RUN_STATES, RUNS_BY_STATUS, VERSIONS,
 };
 
 pub(super) fn by_status(check: &mut Check<'_>) -> Result {
-    check.each(RUNS_BY_STATUS, |check, (workflow, status, id), ()| {
+    check.each(RUNS_BY_STATUS, |check, (_, workflow, status, id), ()| {
         let row = format!("{workflow} {} {id}", status.word());
         match check.look(RUN_STATES, id)? {
             Look::There(run) if run.status != status => {
@@ -33,7 +33,7 @@ pub(super) fn by_status(check: &mut Check<'_>) -> Result {
 
 pub(super) fn counts(check: &mut Check<'_>) -> Result {
     let mut counted = BTreeMap::<_, Counts>::new();
-    check.each(RUNS_BY_STATUS, |_, (workflow, status, _), ()| {
+    check.each(RUNS_BY_STATUS, |_, (_, workflow, status, _), ()| {
         counted.entry(workflow).or_default().by_status[status as usize] += 1;
         Ok(())
     })?;
@@ -45,7 +45,7 @@ pub(super) fn counts(check: &mut Check<'_>) -> Result {
         }
         Ok(())
     })?;
-    check.each(RUN_COUNTS, |check, workflow, stored| {
+    check.each(RUN_COUNTS, |check, (_, workflow), stored| {
         let counted = counted.remove(&workflow).unwrap_or_default();
         for ((status, said), is) in Status::ALL.iter().zip(stored.by_status).zip(counted.by_status) {
             if said != is {
@@ -90,23 +90,8 @@ pub(super) fn children(check: &mut Check<'_>) -> Result {
     })
 }
 
-pub(super) fn active(check: &mut Check<'_>) -> Result {
-    check.each(ACTIVE_TASKS, |check, (run, task), ()| {
-        let row = format!("{run} {}", task.0);
-        match check.look(RUN_STATES, run)? {
-            Look::There(run) if run.task(task).is_some_and(is_active) => {}
-            Look::Unreadable => {}
-            Look::There(_) => {
-                check.report(ACTIVE_TASKS, &row, "the task neither runs nor stands in the queue")
-            }
-            Look::Missing => check.report(ACTIVE_TASKS, &row, "the run is not there"),
-        }
-        Ok(())
-    })
-}
-
 pub(super) fn concurrency(check: &mut Check<'_>) -> Result {
-    check.each(CONCURRENCY, |check, (workflow, index, key, run), max_runs| {
+    check.each(CONCURRENCY, |check, (_, workflow, index, key, run), max_runs| {
         let row = format!("{workflow} {index} {key} {run}");
         match check.look(RUN_STATES, run)? {
             Look::There(state) if state.status.is_final() => {
@@ -116,7 +101,7 @@ pub(super) fn concurrency(check: &mut Check<'_>) -> Result {
             Look::Missing => check.report(CONCURRENCY, &row, "the run is not there"),
         }
         let Look::There(spec) = check.look(RUN_SPECS, run)? else { return Ok(()) };
-        let Look::There(version) = check.look(VERSIONS, (&spec.workflow, spec.version))? else {
+        let Look::There(version) = check.look(VERSIONS, (NAMESPACE, &spec.workflow, spec.version))? else {
             return Ok(());
         };
         let limit = version.definition.concurrency.get(usize::from(index));

@@ -6,10 +6,11 @@ use dormouse_core::run::{Run, RunSpec, Status, TaskRun, TaskTimer};
 use dormouse_core::wait::{Wait, WaitCondition};
 
 use super::{Check, Look, Result};
-use crate::store::rows::{EventWaitRow, JournalEntry, Timer};
+use crate::store::keys::NAMESPACE;
+use crate::store::rows::{Due, EventWaitRow, JournalEntry, Timer};
 use crate::store::tables::{
-    self, ACTIVE_TASKS, JOURNAL, MODULE_BYTES, RUN_CHILDREN, RUN_SPECS, RUN_STATES, RUN_WAITS,
-    RUNS_BY_STATUS, SNAPSHOTS, TIMERS, VERSIONS,
+    self, JOURNAL, MODULE_BYTES, RUN_CHILDREN, RUN_SPECS, RUN_STATES, RUN_WAITS, RUNS_BY_STATUS, SNAPSHOTS,
+    TIMERS, VERSIONS,
 };
 
 pub(super) fn specs(check: &mut Check<'_>) -> Result {
@@ -34,7 +35,7 @@ pub(super) fn specs(check: &mut Check<'_>) -> Result {
 
 /// A run needs its version to be shown, and its module to go on.
 fn version(check: &mut Check<'_>, id: RunId, spec: &RunSpec, live: bool, state: &Look<Run>) -> Result {
-    match check.look(VERSIONS, (&spec.workflow, spec.version))? {
+    match check.look(VERSIONS, (NAMESPACE, &spec.workflow, spec.version))? {
         Look::There(version) => {
             if version.module != spec.module {
                 check.report(RUN_SPECS, id, format!("its version is of module {}", version.module));
@@ -64,7 +65,9 @@ fn version(check: &mut Check<'_>, id: RunId, spec: &RunSpec, live: bool, state: 
 pub(super) fn states(check: &mut Check<'_>) -> Result {
     check.each(RUN_STATES, |check, id, run| {
         match check.look(RUN_SPECS, id)? {
-            Look::There(spec) if !check.is_there(RUNS_BY_STATUS, (&spec.workflow, run.status, id))? => {
+            Look::There(spec)
+                if !check.is_there(RUNS_BY_STATUS, (NAMESPACE, &spec.workflow, run.status, id))? =>
+            {
                 let word = run.status.word();
                 let problem =
                     format!("`runs-by-status` does not list it as {word} under `{}`", spec.workflow);
@@ -87,17 +90,9 @@ pub(super) fn states(check: &mut Check<'_>) -> Result {
     })
 }
 
-/// A task that a host has to see to after a restart.
-pub(super) fn is_active(task: &TaskRun) -> bool {
-    task.status == Status::Running || task.queued_at.is_some()
-}
-
 /// What has to be found elsewhere of a task run.
 fn task_indexes(check: &mut Check<'_>, run: RunId, index: TaskIndex, task: &TaskRun) -> Result {
     let mut missing = Vec::new();
-    if is_active(task) && !check.is_there(ACTIVE_TASKS, (run, index))? {
-        missing.push("`active-tasks` does not list it".to_owned());
-    }
     if task.has_snapshot && !check.is_there(SNAPSHOTS, (run, index, 0_u8))? {
         missing.push("its snapshot is missing".to_owned());
     }
@@ -105,7 +100,7 @@ fn task_indexes(check: &mut Check<'_>, run: RunId, index: TaskIndex, task: &Task
         [(task.retry_at, TaskTimer::Retry), (task.schedule_deadline, TaskTimer::ScheduleTimeout)]
     {
         if let Some(at) = at
-            && !check.is_there(TIMERS, (at, Timer::Task { run, task: index, timer }))?
+            && !check.is_there(TIMERS, Due { at, timer: Timer::Task { run, task: index, timer } })?
         {
             missing.push(format!("its timer of {at} ({}) is missing", timer_word(timer)));
         }
@@ -132,11 +127,12 @@ fn missing_wait(check: &mut Check<'_>, run: RunId, task: TaskIndex, wait: &Wait)
     Ok(match &wait.condition {
         WaitCondition::Until(at) => {
             let timer = Timer::Wait { run, task, wait: id };
-            (!check.is_there(TIMERS, (*at, timer))?).then(|| format!("wait {} has no timer at {at}", id.0))
+            (!check.is_there(TIMERS, Due { at: *at, timer })?)
+                .then(|| format!("wait {} has no timer at {at}", id.0))
         }
         WaitCondition::Event { key_pattern, filter, .. } => {
             let table = tables::event_waits(key_pattern);
-            match check.look(table, (key_pattern.as_str(), run, task, id))? {
+            match check.look(table, (NAMESPACE, key_pattern.as_str(), run, task, id))? {
                 Look::There(EventWaitRow { filter: stored, .. }) if stored != *filter => {
                     Some(format!("wait {} has another filter in `{}`", id.0, table.name))
                 }
@@ -151,7 +147,7 @@ fn missing_wait(check: &mut Check<'_>, run: RunId, task: TaskIndex, wait: &Wait)
 
 pub(super) fn journals(check: &mut Check<'_>) -> Result {
     let mut at: Option<Journal> = None;
-    check.each(JOURNAL, |check, (run, sequence), entry| {
+    check.each(JOURNAL, |check, (run, sequence), entries| {
         if at.as_ref().is_none_or(|journal| journal.run != run) {
             if let Some(journal) = at.take() {
                 journal.end(check)?;
@@ -166,9 +162,11 @@ pub(super) fn journals(check: &mut Check<'_>) -> Result {
             let problem = format!("entry {} is missing; the next one is {sequence}", journal.next);
             check.report(JOURNAL, run, problem);
         }
-        journal.next = sequence.saturating_add(1);
-        if let JournalEntry::Transition(transition) = entry {
-            journal.last = Some(transition.run);
+        journal.next = sequence.saturating_add(entries.len() as u64);
+        for entry in entries {
+            if let JournalEntry::Transition(transition) = entry {
+                journal.last = Some(transition.run);
+            }
         }
         Ok(())
     })?;

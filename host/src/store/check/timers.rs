@@ -7,15 +7,17 @@ use dormouse_core::wait::WaitCondition;
 
 use super::runs::timer_word;
 use super::{Check, Look, Result};
-use crate::store::rows::{EventWaitRow, ScheduledStatus, Timer};
+use crate::store::keys::NAMESPACE;
+use crate::store::rows::{Due, EventWaitRow, ScheduledStatus, Timer};
 use crate::store::tables::{
-    self, CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, RUN_STATES, RUN_WAITS, SCHEDULED, TIMERS, Table,
+    self, CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, EventWaitKey, RUN_STATES, RUN_WAITS, SCHEDULED,
+    TIMERS, Table,
 };
 
 pub(super) fn timers(check: &mut Check<'_>) -> Result {
-    check.each(TIMERS, |check, (at, timer), ()| {
+    check.each(TIMERS, |check, Due { at, timer }, ()| {
         let (row, expected) = match timer {
-            Timer::Wait { run, task, wait } => {
+            Timer::Wait { run, task, wait } | Timer::Event { run, task, wait } => {
                 (format!("{at} {run} {} wait {}", task.0, wait.0), of_wait(check, at, (run, task, wait))?)
             }
             Timer::Task { run, task, timer } => (
@@ -48,8 +50,8 @@ fn of_wait(check: &Check<'_>, at: Timestamp, (run, task, wait): (RunId, TaskInde
         match &open.condition {
             WaitCondition::Until(time) => return Ok(*time == at),
             WaitCondition::Event { key_pattern, .. } => {
-                let row =
-                    check.look(tables::event_waits(key_pattern), (key_pattern.as_str(), run, task, wait))?;
+                let key = (NAMESPACE, key_pattern.as_str(), run, task, wait);
+                let row = check.look(tables::event_waits(key_pattern), key)?;
                 return Ok(expected(row, |row| row.settled_by.is_some_and(|(_, time)| time == at)));
             }
             WaitCondition::Run(_) => {}
@@ -73,10 +75,10 @@ pub(super) fn event_pattern_waits(check: &mut Check<'_>) -> Result {
     each_event_wait(check, EVENT_PATTERN_WAITS, true)
 }
 
-type EventWaits = Table<(String, RunId, TaskIndex, WaitId), EventWaitRow>;
+type EventWaits = Table<EventWaitKey, EventWaitRow>;
 
 fn each_event_wait(check: &mut Check<'_>, table: EventWaits, pattern: bool) -> Result {
-    check.each(table, |check, (key, run, task, wait), EventWaitRow { settled_by, .. }| {
+    check.each(table, |check, (_, key, run, task, wait), EventWaitRow { settled_by, .. }| {
         let row = format!("{key} {run} {} wait {}", task.0, wait.0);
         if key.contains('*') != pattern {
             check.report(table, &row, "it belongs into the other of the two tables of event waits");
@@ -91,7 +93,10 @@ fn each_event_wait(check: &mut Check<'_>, table: EventWaits, pattern: bool) -> R
             if !check.is_there(EVENTS, event)? {
                 check.report(table, &row, format!("event {event}, which settled it, is not there"));
             }
-            if !check.is_there(TIMERS, (at, Timer::Wait { run, task, wait }))? {
+            // Stores of format 2 had one line for both.
+            let timers = [Timer::Event { run, task, wait }, Timer::Wait { run, task, wait }];
+            let [told, slept] = timers.map(|timer| check.is_there(TIMERS, Due { at, timer }));
+            if !(told? || slept?) {
                 check.report(table, &row, format!("its timer of {at} is missing"));
             }
         }

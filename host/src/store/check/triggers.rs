@@ -3,7 +3,8 @@
 use dormouse_core::id::{EventId, RunId, WorkflowName};
 
 use super::{Check, Look, Result};
-use crate::store::rows::{CronRow, ScheduledRow, ScheduledStatus, Timer};
+use crate::store::keys::NAMESPACE;
+use crate::store::rows::{CronRow, Due, ScheduledRow, ScheduledStatus, Timer};
 use crate::store::tables::{
     CRON_NAMES, CRONS, EVENTS, EVENTS_BY_KEY, IDEMPOTENCY, IDEMPOTENCY_BY_EXPIRY, RUN_SPECS, RUN_STATES,
     SCHEDULED, SCHEDULED_BY_TIME, TIMERS, WORKFLOWS,
@@ -12,7 +13,7 @@ use crate::store::tables::{
 pub(super) fn crons(check: &mut Check<'_>) -> Result {
     check.each(CRONS, |check, id, cron| {
         let CronRow { workflow, name, enabled, next_run_at, held, .. } = &cron;
-        match check.look(CRON_NAMES, (workflow, name))? {
+        match check.look(CRON_NAMES, (NAMESPACE, workflow, name))? {
             Look::There(named) if named == id => {}
             Look::Unreadable => {}
             Look::There(_) | Look::Missing => {
@@ -23,7 +24,7 @@ pub(super) fn crons(check: &mut Check<'_>) -> Result {
                 );
             }
         }
-        match check.look(WORKFLOWS, workflow)? {
+        match check.look(WORKFLOWS, (NAMESPACE, workflow))? {
             Look::There(workflow) if workflow.current.is_some() => {}
             Look::Unreadable => {}
             Look::There(_) | Look::Missing => {
@@ -34,7 +35,7 @@ pub(super) fn crons(check: &mut Check<'_>) -> Result {
             if !*enabled {
                 check.report(CRONS, id, "it is disabled and has a next time");
             }
-            if !check.is_there(TIMERS, (at, Timer::Cron(id)))? {
+            if !check.is_there(TIMERS, Due { at, timer: Timer::Cron(id) })? {
                 check.report(CRONS, id, format!("its timer of {at} is missing"));
             }
         }
@@ -72,7 +73,7 @@ fn is_live(check: &Check<'_>, run: RunId) -> Result<bool> {
 }
 
 pub(super) fn cron_names(check: &mut Check<'_>) -> Result {
-    check.each(CRON_NAMES, |check, (workflow, name), id| {
+    check.each(CRON_NAMES, |check, (_, workflow, name), id| {
         match check.look(CRONS, id)? {
             Look::There(cron) if (&cron.workflow, &cron.name) == (&workflow, &name) => {}
             Look::Unreadable => {}
@@ -95,7 +96,7 @@ pub(super) fn scheduled(check: &mut Check<'_>) -> Result {
             check.report(SCHEDULED, id, "`scheduled-by-time` does not list it under its status and time");
         }
         if status == ScheduledStatus::Pending
-            && !check.is_there(TIMERS, (trigger_at, Timer::Scheduled(id)))?
+            && !check.is_there(TIMERS, Due { at: trigger_at, timer: Timer::Scheduled(id) })?
         {
             check.report(SCHEDULED, id, format!("its timer of {trigger_at} is missing"));
         }
@@ -127,7 +128,7 @@ pub(super) fn scheduled_by_time(check: &mut Check<'_>) -> Result {
 
 pub(super) fn events(check: &mut Check<'_>) -> Result {
     check.each(EVENTS, |check, id, event| {
-        if !check.is_there(EVENTS_BY_KEY, (event.key.as_str(), event.pushed_at, id))? {
+        if !check.is_there(EVENTS_BY_KEY, (NAMESPACE, event.key.as_str(), event.pushed_at, id))? {
             check.report(EVENTS, id, "`events-by-key` does not list it under its key and time");
         }
         for (run, _) in event.runs {
@@ -140,7 +141,7 @@ pub(super) fn events(check: &mut Check<'_>) -> Result {
 }
 
 pub(super) fn events_by_key(check: &mut Check<'_>) -> Result {
-    check.each(EVENTS_BY_KEY, |check, (key, at, id), ()| {
+    check.each(EVENTS_BY_KEY, |check, (_, key, at, id), ()| {
         match check.look(EVENTS, id)? {
             Look::There(event) if event.key == key && event.pushed_at == at => {}
             Look::Unreadable => {}
@@ -154,9 +155,11 @@ pub(super) fn events_by_key(check: &mut Check<'_>) -> Result {
 }
 
 pub(super) fn idempotency(check: &mut Check<'_>) -> Result {
-    check.each(IDEMPOTENCY, |check, (scope, key), row| {
+    check.each(IDEMPOTENCY, |check, (_, scope, key), row| {
         let id = format!("{} {key}", if scope.is_empty() { "(events)" } else { &scope });
-        if !check.is_there(IDEMPOTENCY_BY_EXPIRY, (row.expires_at, scope.as_str(), key.as_str()))? {
+        if !check
+            .is_there(IDEMPOTENCY_BY_EXPIRY, (row.expires_at, NAMESPACE, scope.as_str(), key.as_str()))?
+        {
             check.report(IDEMPOTENCY, &id, "`idempotency-by-expiry` does not list it");
         }
         let (run, event) = (RunId::from_bytes(row.id), EventId::from_bytes(row.id));
@@ -175,8 +178,8 @@ pub(super) fn idempotency(check: &mut Check<'_>) -> Result {
 }
 
 pub(super) fn idempotency_by_expiry(check: &mut Check<'_>) -> Result {
-    check.each(IDEMPOTENCY_BY_EXPIRY, |check, (expires_at, scope, key), ()| {
-        match check.look(IDEMPOTENCY, (scope.as_str(), key.as_str()))? {
+    check.each(IDEMPOTENCY_BY_EXPIRY, |check, (expires_at, _, scope, key), ()| {
+        match check.look(IDEMPOTENCY, (NAMESPACE, scope.as_str(), key.as_str()))? {
             Look::There(row) if row.expires_at == expires_at => {}
             Look::Unreadable => {}
             Look::There(_) | Look::Missing => {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Record;
 use super::definition::StoredWorkflow;
 use crate::store::error::DecodeError;
+use crate::store::keys::Namespace;
 use crate::store::rows::{ModuleRow, VersionRow, WorkflowRow};
 
 #[derive(Serialize, Deserialize)]
@@ -53,7 +54,7 @@ struct StoredWorkflowRow {
     updated_at: u64,
 }
 
-impl Record<WorkflowName> for WorkflowRow {
+impl Record<(Namespace, WorkflowName)> for WorkflowRow {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
         super::write(&StoredWorkflowRow {
             current: self.current.map(|version| version.0),
@@ -64,7 +65,7 @@ impl Record<WorkflowName> for WorkflowRow {
         })
     }
 
-    fn decode(name: &WorkflowName, bytes: &[u8]) -> Result<Self, DecodeError> {
+    fn decode((_, name): &(Namespace, WorkflowName), bytes: &[u8]) -> Result<Self, DecodeError> {
         let stored: StoredWorkflowRow = super::read(bytes)?;
         Ok(Self {
             name: name.clone(),
@@ -85,7 +86,7 @@ struct StoredVersion<'a> {
     definition: StoredWorkflow<'a>,
 }
 
-impl Record<(WorkflowName, Version)> for VersionRow {
+impl Record<(Namespace, WorkflowName, Version)> for VersionRow {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
         super::write(&StoredVersion {
             module: self.module.to_bytes(),
@@ -94,7 +95,10 @@ impl Record<(WorkflowName, Version)> for VersionRow {
         })
     }
 
-    fn decode((name, version): &(WorkflowName, Version), bytes: &[u8]) -> Result<Self, DecodeError> {
+    fn decode(
+        (_, name, version): &(Namespace, WorkflowName, Version),
+        bytes: &[u8],
+    ) -> Result<Self, DecodeError> {
         let stored: StoredVersion<'_> = super::read(bytes)?;
         Ok(Self {
             version: *version,

@@ -20,10 +20,29 @@ enum StoredEntry<'a> {
 const LEVELS: [LogLevel; 5] =
     [LogLevel::Trace, LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
 
-impl Record<(RunId, u64)> for JournalEntry {
+/// Since format 3 of the store; before, each entry was a row.
+const VERSION: u8 = 2;
+
+impl Record<(RunId, u64)> for Vec<JournalEntry> {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        super::write(&match self {
-            Self::Transition(transition) => StoredEntry::Transition {
+        super::write_version(VERSION, &self.iter().map(StoredEntry::from).collect::<Vec<_>>())
+    }
+
+    fn decode(_: &(RunId, u64), bytes: &[u8]) -> Result<Self, DecodeError> {
+        match super::version_of(bytes)? {
+            (1, fields) => Ok(vec![entry(super::read_fields(fields)?)?]),
+            (VERSION, fields) => {
+                super::read_fields::<Vec<StoredEntry<'_>>>(fields)?.into_iter().map(entry).collect()
+            }
+            (found, _) => Err(DecodeError::UnknownVersion { found, known: VERSION }),
+        }
+    }
+}
+
+impl<'a> From<&'a JournalEntry> for StoredEntry<'a> {
+    fn from(entry: &'a JournalEntry) -> Self {
+        match entry {
+            JournalEntry::Transition(transition) => Self::Transition {
                 at: transition.at.as_millis(),
                 task: transition.task.0,
                 attempt: transition.attempt,
@@ -31,7 +50,7 @@ impl Record<(RunId, u64)> for JournalEntry {
                 reason: transition.reason.map(|reason| reason as u8),
                 run: transition.run as u8,
             },
-            Self::Log(line) => StoredEntry::Log {
+            JournalEntry::Log(line) => Self::Log {
                 at: line.at.as_millis(),
                 task: line.task.0,
                 attempt: line.attempt,
@@ -39,33 +58,35 @@ impl Record<(RunId, u64)> for JournalEntry {
                 repeated: line.repeated,
                 message: &line.message,
             },
-            Self::Chunk { at, task, text } => StoredEntry::Chunk { at: at.as_millis(), task: task.0, text },
-        })
+            JournalEntry::Chunk { at, task, text } => Self::Chunk { at: at.as_millis(), task: task.0, text },
+        }
     }
+}
 
-    fn decode(_: &(RunId, u64), bytes: &[u8]) -> Result<Self, DecodeError> {
-        Ok(match super::read(bytes)? {
-            StoredEntry::Transition { at, task, attempt, status, reason, run } => {
-                Self::Transition(Transition {
-                    at: Timestamp::from_millis(at),
-                    task: TaskIndex(task),
-                    attempt,
-                    status: super::status(status)?,
-                    reason: super::reason(reason)?,
-                    run: super::status(run)?,
-                })
-            }
-            StoredEntry::Log { at, task, attempt, level, repeated, message } => Self::Log(LogLine {
+fn entry(stored: StoredEntry<'_>) -> Result<JournalEntry, DecodeError> {
+    Ok(match stored {
+        StoredEntry::Transition { at, task, attempt, status, reason, run } => {
+            JournalEntry::Transition(Transition {
                 at: Timestamp::from_millis(at),
                 task: TaskIndex(task),
                 attempt,
-                level: super::known(&LEVELS, level, "log level")?,
-                repeated,
-                message: message.to_owned(),
-            }),
-            StoredEntry::Chunk { at, task, text } => {
-                Self::Chunk { at: Timestamp::from_millis(at), task: TaskIndex(task), text: text.to_owned() }
-            }
-        })
-    }
+                status: super::status(status)?,
+                reason: super::reason(reason)?,
+                run: super::status(run)?,
+            })
+        }
+        StoredEntry::Log { at, task, attempt, level, repeated, message } => JournalEntry::Log(LogLine {
+            at: Timestamp::from_millis(at),
+            task: TaskIndex(task),
+            attempt,
+            level: super::known(&LEVELS, level, "log level")?,
+            repeated,
+            message: message.to_owned(),
+        }),
+        StoredEntry::Chunk { at, task, text } => JournalEntry::Chunk {
+            at: Timestamp::from_millis(at),
+            task: TaskIndex(task),
+            text: text.to_owned(),
+        },
+    })
 }

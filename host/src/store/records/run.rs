@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dormouse_core::id::{CronId, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId};
+use dormouse_core::id::{CronId, EventId, ModuleDigest, RunId, ScheduledId, Version, WaitId};
 use dormouse_core::run::{Run, RunSpec, TaskError, TaskRun, Trigger};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{Settled, Wait, WaitCondition, WaitOutcome};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Record, StoredId, StoredMetadata};
 use crate::store::error::DecodeError;
 use crate::store::rows::EventWaitRow;
+use crate::store::tables::EventWaitKey;
 
 #[derive(Serialize, Deserialize)]
 struct StoredSpec<'a> {
@@ -320,14 +321,14 @@ struct StoredEventWait2<'a> {
     settled_by: Option<(StoredId, u64)>,
 }
 
-impl Record<(String, RunId, TaskIndex, WaitId)> for EventWaitRow {
+impl Record<EventWaitKey> for EventWaitRow {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
         let settled_by = self.settled_by.map(|(event, at)| (event.to_bytes(), at.as_millis()));
         super::write_version(2, &StoredEventWait2 { filter: self.filter.as_deref(), settled_by })
     }
 
-    fn decode(key: &(String, RunId, TaskIndex, WaitId), bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (key_pattern, run, task, wait) = key.clone();
+    fn decode(key: &EventWaitKey, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (_, key_pattern, run, task, wait) = key.clone();
         let StoredEventWait2 { filter, settled_by } = match super::version_of(bytes)? {
             (1, fields) => {
                 let StoredEventWait1 { filter } = super::read_fields(fields)?;

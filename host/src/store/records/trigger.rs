@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::definition::StoredCronSpec;
 use super::{Record, StoredId, StoredMetadata};
 use crate::store::error::DecodeError;
+use crate::store::keys::Namespace;
 use crate::store::keys::SCHEDULED_STATUSES;
 use crate::store::rows::{CronRow, EventRow, IdempotencyRow, ScheduledRow};
 
@@ -183,12 +184,12 @@ struct StoredIdempotency {
     expires_at: u64,
 }
 
-impl Record<(String, String)> for IdempotencyRow {
+impl Record<(Namespace, String, String)> for IdempotencyRow {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
         super::write(&StoredIdempotency { id: self.id, expires_at: self.expires_at.as_millis() })
     }
 
-    fn decode(_: &(String, String), bytes: &[u8]) -> Result<Self, DecodeError> {
+    fn decode(_: &(Namespace, String, String), bytes: &[u8]) -> Result<Self, DecodeError> {
         let stored: StoredIdempotency = super::read(bytes)?;
         Ok(Self { id: stored.id, expires_at: Timestamp::from_millis(stored.expires_at) })
     }

@@ -2,12 +2,16 @@
 
 use dormouse_core::id::{RunId, TaskIndex, Version, WaitId};
 use dormouse_core::run::{Run, Status, TaskRun, Trigger};
+use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{Wait, WaitCondition};
 
 use super::samples::*;
 use crate::store::check::{Problem, check};
+use crate::store::keys::{Key, NAMESPACE};
 use crate::store::rows::*;
-use crate::store::{Read, Store, StoreError, Tx, tables};
+use crate::store::source::{Order, Source, Span};
+use crate::store::tables::Table;
+use crate::store::{Read, Store, StoreError, WorkingSet, tables};
 
 const TASK: TaskIndex = TaskIndex(0);
 
@@ -15,7 +19,7 @@ pub(super) fn problems(store: &Store) -> Vec<Problem> {
     let mut found = Vec::new();
     let any_bytes_are_a_snapshot =
         |bytes: &[u8], _| if bytes.is_empty() { Err("it is empty".to_owned()) } else { Ok(()) };
-    check(&store.reader().unwrap(), any_bytes_are_a_snapshot, &mut |problem| found.push(problem)).unwrap();
+    check(&store.view(), any_bytes_are_a_snapshot, &mut |problem| found.push(problem)).unwrap();
     found
 }
 
@@ -56,11 +60,11 @@ fn sound_run(n: u8, status: Status) -> RunRow {
     RunRow { spec, run }
 }
 
-fn insert(tx: &mut Tx<'_>, row: &RunRow) -> Result<(), StoreError> {
-    tx.insert_run(row)?;
+fn insert(tx: &mut WorkingSet, row: &RunRow) -> Result<(), StoreError> {
+    tx.insert_run(&row.spec, &row.run)?;
     let JournalEntry::Transition(transition) = transition() else { unreachable!() };
     let entry = dormouse_core::run::Transition { run: row.run.status, ..transition };
-    tx.append_journal(row.spec.id, &JournalEntry::Transition(entry))?;
+    tx.append_journal(row.spec.id, JournalEntry::Transition(entry))?;
     Ok(())
 }
 
@@ -81,7 +85,6 @@ fn sound() -> Store {
                 row.spec.module = digest;
                 insert(tx, row)?;
             }
-            tx.put_active(run_id(2), TASK)?;
             tx.put_snapshot(run_id(1), TASK, &[7; 9000])?;
             tx.put_timer(at(60_000), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL })?;
             for (key, wait) in [("a.b", EVENT), ("a.*", PATTERN)] {
@@ -125,61 +128,76 @@ fn place(run: u8) -> ConcurrencyRow {
     ConcurrencyRow { workflow, index: 0, key: "k".to_owned(), run: run_id(run), max_runs: limit.max_runs }
 }
 
-type Damage = fn(&mut Tx<'_>) -> Result<(), StoreError>;
+type Damage = fn(&mut WorkingSet) -> Result<(), StoreError>;
 
-fn change_run(tx: &mut Tx<'_>, id: RunId, change: impl FnOnce(&mut Run)) -> Result<(), StoreError> {
+fn lose<K: Key, V>(tx: &mut WorkingSet, table: Table<K, V>, key: K) -> Result<(), StoreError> {
+    tx.delete(table, key);
+    Ok(())
+}
+
+fn lose_timer(tx: &mut WorkingSet, at: Timestamp, timer: Timer) -> Result<(), StoreError> {
+    lose(tx, tables::TIMERS, Due { at, timer })
+}
+
+fn overwrite<K: Key, V>(
+    tx: &mut WorkingSet,
+    table: Table<K, V>,
+    key: K,
+    row: &[u8],
+) -> Result<(), StoreError> {
+    tx.put_bytes(table, key, row);
+    Ok(())
+}
+
+fn change_run(tx: &mut WorkingSet, id: RunId, change: impl FnOnce(&mut Run)) -> Result<(), StoreError> {
     let mut row = tx.run(id)?.unwrap();
     change(&mut row.run);
-    tx.put(tables::RUN_STATES, id, &row.run).map(drop)
+    tx.put(tables::RUN_STATES, id, &row.run)
 }
 
 fn change_spec(
-    tx: &mut Tx<'_>,
+    tx: &mut WorkingSet,
     id: RunId,
     change: impl FnOnce(&mut dormouse_core::run::RunSpec),
 ) -> Result<(), StoreError> {
     let mut row = tx.run(id)?.unwrap();
     change(&mut row.spec);
-    tx.put(tables::RUN_SPECS, id, &row.spec).map(drop)
+    tx.put(tables::RUN_SPECS, id, &row.spec)
 }
 
 /// What is done to a sound store, and the table and a part of what the check must say of it.
 const DAMAGE: &[(Damage, &str, &str)] = &[
-    (|tx| tx.put_bytes(tables::RUN_STATES, run_id(2), &[9]).map(drop), "run-states", "cannot be read"),
-    (|tx| tx.delete(tables::MODULES, digest_of_wasm()).map(drop), "module-bytes", "no row in `modules`"),
-    (|tx| tx.delete(tables::MODULE_BYTES, digest_of_wasm()).map(drop), "modules", "component is missing"),
-    (|tx| tx.delete(tables::MODULE_BYTES, digest_of_wasm()).map(drop), "run-specs", "its module"),
+    (|tx| overwrite(tx, tables::RUN_STATES, run_id(2), &[9]), "run-states", "cannot be read"),
+    (|tx| lose(tx, tables::MODULES, digest_of_wasm()), "module-bytes", "no row in `modules`"),
+    (|tx| lose(tx, tables::MODULE_BYTES, digest_of_wasm()), "modules", "component is missing"),
+    (|tx| lose(tx, tables::MODULE_BYTES, digest_of_wasm()), "run-specs", "its module"),
+    (|tx| overwrite(tx, tables::MODULE_BYTES, digest_of_wasm(), b"mosh"), "module-bytes", "have the digest"),
+    (|tx| overwrite(tx, tables::MODULE_BYTES, digest_of_wasm(), b"w"), "modules", "it says 4 bytes"),
     (
-        |tx| tx.put_bytes(tables::MODULE_BYTES, digest_of_wasm(), b"mosh").map(drop),
-        "module-bytes",
-        "have the digest",
-    ),
-    (|tx| tx.put_bytes(tables::MODULE_BYTES, digest_of_wasm(), b"w").map(drop), "modules", "it says 4 bytes"),
-    (
-        |tx| tx.delete(tables::VERSIONS, (workflow_name("mail"), Version(3))).map(drop),
+        |tx| lose(tx, tables::VERSIONS, (NAMESPACE, workflow_name("mail"), Version(3))),
         "modules",
         "version 3 of `mail`",
     ),
     (
-        |tx| tx.delete(tables::VERSIONS, (workflow_name("mail"), Version(3))).map(drop),
+        |tx| lose(tx, tables::VERSIONS, (NAMESPACE, workflow_name("mail"), Version(3))),
         "workflows",
         "current version 3 is missing",
     ),
     (
-        |tx| tx.delete(tables::VERSIONS, (workflow_name("mail"), Version(3))).map(drop),
+        |tx| lose(tx, tables::VERSIONS, (NAMESPACE, workflow_name("mail"), Version(3))),
         "run-specs",
         "version 3 of `mail` is missing",
     ),
     (|tx| tx.put_workflow(&WorkflowRow { latest: Version(2), ..workflow() }), "workflows", "2 is the latest"),
     (|tx| tx.put_workflow(&WorkflowRow { latest: Version(2), ..workflow() }), "versions", "go from 1 to 2"),
     (
-        |tx| tx.delete(tables::WORKFLOWS, workflow_name("mail")).map(drop),
+        |tx| lose(tx, tables::WORKFLOWS, (NAMESPACE, workflow_name("mail"))),
         "versions",
         "its workflow is missing",
     ),
-    (|tx| tx.delete(tables::WORKFLOWS, workflow_name("mail")).map(drop), "crons", "deleted or not there"),
-    (|tx| tx.delete(tables::RUN_STATES, run_id(2)).map(drop), "run-specs", "no state"),
-    (|tx| tx.delete(tables::RUN_SPECS, run_id(2)).map(drop), "run-states", "no row in `run-specs`"),
+    (|tx| lose(tx, tables::WORKFLOWS, (NAMESPACE, workflow_name("mail"))), "crons", "deleted or not there"),
+    (|tx| lose(tx, tables::RUN_STATES, run_id(2)), "run-specs", "no state"),
+    (|tx| lose(tx, tables::RUN_SPECS, run_id(2)), "run-states", "no row in `run-specs`"),
     (|tx| change_spec(tx, run_id(2), |spec| spec.parent = None), "run-children", "another parent"),
     (|tx| change_spec(tx, run_id(2), |spec| spec.parent = Some(run_id(9))), "run-specs", "is missing"),
     (
@@ -187,17 +205,9 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "run-specs",
         "its version is of module",
     ),
-    (|tx| tx.delete(tables::RUN_CHILDREN, (run_id(1), run_id(2))).map(drop), "run-specs", "does not list it"),
-    (
-        |tx| tx.put(tables::RUN_CHILDREN, (run_id(1), run_id(9)), &()).map(drop),
-        "run-children",
-        "child is not there",
-    ),
-    (
-        |tx| tx.put(tables::RUN_CHILDREN, (run_id(9), run_id(2)), &()).map(drop),
-        "run-children",
-        "parent is not there",
-    ),
+    (|tx| lose(tx, tables::RUN_CHILDREN, (run_id(1), run_id(2))), "run-specs", "does not list it"),
+    (|tx| tx.put(tables::RUN_CHILDREN, (run_id(1), run_id(9)), &()), "run-children", "child is not there"),
+    (|tx| tx.put(tables::RUN_CHILDREN, (run_id(9), run_id(2)), &()), "run-children", "parent is not there"),
     (
         |tx| change_run(tx, run_id(2), |run| run.status = Status::Running),
         "run-states",
@@ -207,11 +217,6 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         |tx| change_run(tx, run_id(2), |run| run.tasks.push(TaskRun::default())),
         "run-states",
         "it has 2 tasks",
-    ),
-    (
-        |tx| change_run(tx, run_id(2), |run| run.tasks[0].queued_at = None),
-        "active-tasks",
-        "neither runs nor stands",
     ),
     (
         |tx| change_run(tx, run_id(2), |run| run.tasks[0].queued_at = None),
@@ -229,32 +234,32 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "(next attempt) is missing",
     ),
     (
-        |tx| tx.delete(tables::RUNS_BY_STATUS, (workflow_name("mail"), Status::Queued, run_id(2))).map(drop),
+        |tx| lose(tx, tables::RUNS_BY_STATUS, (NAMESPACE, workflow_name("mail"), Status::Queued, run_id(2))),
         "run-states",
         "does not list it as queued",
     ),
     (
-        |tx| tx.delete(tables::RUNS_BY_STATUS, (workflow_name("mail"), Status::Queued, run_id(2))).map(drop),
+        |tx| lose(tx, tables::RUNS_BY_STATUS, (NAMESPACE, workflow_name("mail"), Status::Queued, run_id(2))),
         "run-counts",
         "1 runs that are queued, and there are 0",
     ),
     (
         |tx| {
-            tx.put(tables::RUNS_BY_STATUS, (workflow_name("mail"), Status::Failed, run_id(2)), &()).map(drop)
+            tx.put(tables::RUNS_BY_STATUS, (NAMESPACE, workflow_name("mail"), Status::Failed, run_id(2)), &())
         },
         "runs-by-status",
         "the run is queued",
     ),
     (
         |tx| {
-            tx.put(tables::RUNS_BY_STATUS, (workflow_name("post"), Status::Queued, run_id(2)), &()).map(drop)
+            tx.put(tables::RUNS_BY_STATUS, (NAMESPACE, workflow_name("post"), Status::Queued, run_id(2)), &())
         },
         "runs-by-status",
         "of workflow `mail`",
     ),
     (
         |tx| {
-            tx.put(tables::RUNS_BY_STATUS, (workflow_name("post"), Status::Queued, run_id(2)), &()).map(drop)
+            tx.put(tables::RUNS_BY_STATUS, (NAMESPACE, workflow_name("post"), Status::Queued, run_id(2)), &())
         },
         "run-counts",
         "not counted",
@@ -267,23 +272,17 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "run-counts",
         "it says 3: 3, and there are 3: 2",
     ),
-    (|tx| tx.delete_active(run_id(2), TASK).map(drop), "run-states", "`active-tasks` does not list it"),
-    (|tx| tx.put_active(run_id(9), TASK), "active-tasks", "the run is not there"),
     (|tx| tx.delete_snapshot(run_id(1), TASK).map(drop), "run-states", "snapshot is missing"),
-    (|tx| tx.delete(tables::SNAPSHOTS, (run_id(1), TASK, 0_u8)).map(drop), "snapshots", "part 0 is missing"),
+    (|tx| lose(tx, tables::SNAPSHOTS, (run_id(1), TASK, 0_u8)), "snapshots", "part 0 is missing"),
     (|tx| tx.put_snapshot(run_id(2), TASK, b"x"), "snapshots", "no snapshot to go on from"),
     (|tx| tx.put_snapshot(run_id(9), TASK, b"x"), "snapshots", "a run that is not there"),
     (|tx| tx.put_snapshot(run_id(1), TASK, b""), "snapshots", "it is empty"),
-    (|tx| tx.delete(tables::JOURNAL, (run_id(2), 0_u64)).map(drop), "run-states", "it has no journal"),
+    (|tx| lose(tx, tables::JOURNAL, (run_id(2), 0_u64)), "run-states", "it has no journal"),
+    (|tx| tx.put(tables::JOURNAL, (run_id(2), 2_u64), &vec![log_line()]), "journal", "entry 1 is missing"),
+    (|tx| tx.append_journal(run_id(2), transition()).map(drop), "journal", "it ends with failed"),
+    (|tx| tx.append_journal(run_id(9), transition()).map(drop), "journal", "a run that is not there"),
     (
-        |tx| tx.put(tables::JOURNAL, (run_id(2), 2_u64), &log_line()).map(drop),
-        "journal",
-        "entry 1 is missing",
-    ),
-    (|tx| tx.append_journal(run_id(2), &transition()).map(drop), "journal", "it ends with failed"),
-    (|tx| tx.append_journal(run_id(9), &transition()).map(drop), "journal", "a run that is not there"),
-    (
-        |tx| tx.delete_timer(at(60_000), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL }).map(drop),
+        |tx| lose_timer(tx, at(60_000), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL }),
         "run-states",
         "wait 1 has no timer",
     ),
@@ -305,13 +304,17 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| tx.put_timer(at(1), Timer::Cron(cron_id(1))), "timers", "nothing waits"),
     (|tx| tx.put_timer(at(1), Timer::Scheduled(scheduled_id(1))), "timers", "nothing waits"),
     (
-        |tx| tx.delete(tables::EVENT_WAITS, ("a.b".to_owned(), run_id(1), TASK, EVENT)).map(drop),
+        |tx| lose(tx, tables::EVENT_WAITS, (NAMESPACE, "a.b".to_owned(), run_id(1), TASK, EVENT)),
         "run-states",
         "wait 2 is missing",
     ),
     (
         |tx| {
-            tx.put(tables::EVENT_WAITS, ("a.*".to_owned(), run_id(1), TASK, PATTERN), &event_wait()).map(drop)
+            tx.put(
+                tables::EVENT_WAITS,
+                (NAMESPACE, "a.*".to_owned(), run_id(1), TASK, PATTERN),
+                &event_wait(),
+            )
         },
         "event-waits",
         "the other of the two",
@@ -322,7 +325,9 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "no task has this wait",
     ),
     (
-        |tx| tx.put(tables::EVENT_WAITS, ("a.b".to_owned(), run_id(1), TASK, EVENT), &event_wait()).map(drop),
+        |tx| {
+            tx.put(tables::EVENT_WAITS, (NAMESPACE, "a.b".to_owned(), run_id(1), TASK, EVENT), &event_wait())
+        },
         "run-states",
         "another filter",
     ),
@@ -347,33 +352,21 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "timers",
         "nothing waits",
     ),
+    (|tx| lose(tx, tables::RUN_WAITS, (run_id(2), run_id(1), TASK, RUN)), "run-states", "wait 4 is missing"),
+    (|tx| tx.put(tables::RUN_WAITS, (run_id(3), run_id(1), TASK, RUN), &()), "run-waits", "has ended"),
+    (|tx| tx.put(tables::RUN_WAITS, (run_id(9), run_id(1), TASK, RUN), &()), "run-waits", "is not there"),
     (
-        |tx| tx.delete(tables::RUN_WAITS, (run_id(2), run_id(1), TASK, RUN)).map(drop),
-        "run-states",
-        "wait 4 is missing",
-    ),
-    (
-        |tx| tx.put(tables::RUN_WAITS, (run_id(3), run_id(1), TASK, RUN), &()).map(drop),
-        "run-waits",
-        "has ended",
-    ),
-    (
-        |tx| tx.put(tables::RUN_WAITS, (run_id(9), run_id(1), TASK, RUN), &()).map(drop),
-        "run-waits",
-        "is not there",
-    ),
-    (
-        |tx| tx.put(tables::RUN_WAITS, (run_id(2), run_id(1), TASK, UNTIL), &()).map(drop),
+        |tx| tx.put(tables::RUN_WAITS, (run_id(2), run_id(1), TASK, UNTIL), &()),
         "run-waits",
         "no task has this wait",
     ),
     (
-        |tx| tx.delete(tables::CRON_NAMES, (workflow_name("mail"), cron_name("daily"))).map(drop),
+        |tx| lose(tx, tables::CRON_NAMES, (NAMESPACE, workflow_name("mail"), cron_name("daily"))),
         "crons",
         "`cron-names` does not lead",
     ),
-    (|tx| tx.delete(tables::CRONS, cron_id(1)).map(drop), "cron-names", "has not that name"),
-    (|tx| tx.delete_timer(at(100), Timer::Cron(cron_id(1))).map(drop), "crons", "timer of"),
+    (|tx| lose(tx, tables::CRONS, cron_id(1)), "cron-names", "has not that name"),
+    (|tx| lose_timer(tx, at(100), Timer::Cron(cron_id(1))), "crons", "timer of"),
     (
         |tx| tx.put_cron(&CronRow { enabled: false, last_run: Some(run_id(2)), ..cron() }),
         "crons",
@@ -387,14 +380,12 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| tx.put_concurrency(&place(9)), "concurrency", "is not there"),
     (|tx| tx.put_concurrency(&ConcurrencyRow { index: 7, ..place(2) }), "concurrency", "no such limit"),
     (
-        |tx| {
-            tx.delete(tables::SCHEDULED_BY_TIME, (ScheduledStatus::Fired, at(100), scheduled_id(1))).map(drop)
-        },
+        |tx| lose(tx, tables::SCHEDULED_BY_TIME, (ScheduledStatus::Fired, at(100), scheduled_id(1))),
         "scheduled",
         "does not list it",
     ),
-    (|tx| tx.delete(tables::SCHEDULED, scheduled_id(1)).map(drop), "scheduled-by-time", "no scheduled run"),
-    (|tx| tx.delete_timer(at(100), Timer::Scheduled(scheduled_id(2))).map(drop), "scheduled", "timer of"),
+    (|tx| lose(tx, tables::SCHEDULED, scheduled_id(1)), "scheduled-by-time", "no scheduled run"),
+    (|tx| lose_timer(tx, at(100), Timer::Scheduled(scheduled_id(2))), "scheduled", "timer of"),
     (|tx| tx.put_scheduled(&ScheduledRow { run: None, ..scheduled(1) }), "scheduled", "has not fired"),
     (
         |tx| tx.put_scheduled(&ScheduledRow { run: Some(run_id(9)), ..scheduled(1) }),
@@ -402,12 +393,12 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "is not there",
     ),
     (
-        |tx| tx.delete(tables::EVENTS_BY_KEY, ("user.created".to_owned(), at(1), event_id(1))).map(drop),
+        |tx| lose(tx, tables::EVENTS_BY_KEY, (NAMESPACE, "user.created".to_owned(), at(1), event_id(1))),
         "events",
         "does not list it",
     ),
-    (|tx| tx.delete(tables::EVENTS, event_id(1)).map(drop), "events-by-key", "no event"),
-    (|tx| tx.delete(tables::EVENTS, event_id(1)).map(drop), "idempotency", "is not there"),
+    (|tx| lose(tx, tables::EVENTS, event_id(1)), "events-by-key", "no event"),
+    (|tx| lose(tx, tables::EVENTS, event_id(1)), "idempotency", "is not there"),
     (
         |tx| tx.put_event(&EventRow { runs: vec![(run_id(9), workflow_name("mail"))], ..event(1) }),
         "events",
@@ -425,17 +416,17 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "is not there",
     ),
     (
-        |tx| tx.delete(tables::IDEMPOTENCY, (String::new(), "e".to_owned())).map(drop),
+        |tx| lose(tx, tables::IDEMPOTENCY, (NAMESPACE, String::new(), "e".to_owned())),
         "idempotency-by-expiry",
         "no key expires",
     ),
     (
-        |tx| tx.delete(tables::IDEMPOTENCY_BY_EXPIRY, (at(9), String::new(), "e".to_owned())).map(drop),
+        |tx| lose(tx, tables::IDEMPOTENCY_BY_EXPIRY, (at(9), NAMESPACE, String::new(), "e".to_owned())),
         "idempotency",
         "does not list it",
     ),
     (
-        |tx| tx.put_bytes(tables::TIMERS, (at(1), Timer::Cron(cron_id(1))), b"x").map(drop),
+        |tx| overwrite(tx, tables::TIMERS, Due { at: at(1), timer: Timer::Cron(cron_id(1)) }, b"x"),
         "timers",
         "cannot be read",
     ),
@@ -462,13 +453,9 @@ fn every_kind_of_damage_is_found_and_named() {
 fn every_table_but_meta_has_rows_in_the_sound_store_and_is_read() {
     let store = sound();
     for (slot, table) in tables::ALL.iter().enumerate().skip(1) {
-        let sound = store.reader().unwrap();
-        let first = {
-            use crate::store::source::Source;
-            use redb::ReadableTable;
-            let row = sound.raw(slot).unwrap().first().unwrap();
-            row.map(|(key, _)| key.value().to_vec())
-        };
+        let view = store.view();
+        let first = view.rows(slot, &Span::all(), Order::Ascending).unwrap().next();
+        let first = first.map(|row| row.unwrap().0.to_vec());
         let key = first.unwrap_or_else(|| panic!("{table} is empty"));
         assert!(!key.is_empty());
     }

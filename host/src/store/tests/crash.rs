@@ -2,18 +2,19 @@
 
 use std::io;
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dormouse_core::id::{TaskIndex, WaitId};
-use dormouse_core::run::Status;
-use redb::{ReadableTable, StorageBackend};
+use dormouse_core::run::{Run, Status};
+use redb::StorageBackend;
 
 use super::samples::*;
+use crate::store::db::Files;
+use crate::store::migrate::LOGGED_KEY;
 use crate::store::read::Read;
-use crate::store::rows::{RunRow, Timer};
-use crate::store::source::Source;
-use crate::store::{Store, StoreError, Tx, tables};
+use crate::store::rows::Timer;
+use crate::store::source::{Order, Source, Span};
+use crate::store::{Store, StoreError, WorkingSet, keys, tables};
 
 /// What a disk writes as a whole or not at all.
 const SECTOR: usize = 512;
@@ -25,25 +26,39 @@ enum Op {
     Sync,
 }
 
-/// A disk in memory that remembers everything that was done to it.
+/// The database and both files of the log.
+const FILES: usize = 3;
+
+/// A disk in memory that remembers everything that was done to each of its files.
 #[derive(Debug, Default, Clone)]
 struct Disk(Arc<Mutex<Contents>>);
 
 #[derive(Debug, Default)]
 struct Contents {
-    bytes: Vec<u8>,
-    log: Vec<Op>,
+    files: [Vec<u8>; FILES],
+    log: Vec<(usize, Op)>,
+}
+
+/// One of the files of a disk.
+#[derive(Debug)]
+struct DiskFile {
+    disk: Disk,
+    file: usize,
 }
 
 impl Disk {
-    fn with(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(Contents { bytes, log: Vec::new() })))
+    fn with(files: [Vec<u8>; FILES]) -> Self {
+        Self(Arc::new(Mutex::new(Contents { files, log: Vec::new() })))
     }
 
-    fn perform(&self, op: Op) {
+    fn perform(&self, file: usize, op: Op) {
         let mut contents = self.0.lock().unwrap();
-        op.apply(&mut contents.bytes, |_| true);
-        contents.log.push(op);
+        op.apply(&mut contents.files[file], |_| true);
+        contents.log.push((file, op));
+    }
+
+    fn file(&self, file: usize) -> DiskFile {
+        DiskFile { disk: self.clone(), file }
     }
 
     fn ops(&self) -> usize {
@@ -75,31 +90,32 @@ impl Op {
     }
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for DiskFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().bytes.len() as u64)
+        Ok(self.disk.0.lock().unwrap().files[self.file].len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).unwrap();
-        let contents = self.0.lock().unwrap();
-        let bytes = contents.bytes.get(offset..offset + out.len());
+        let contents = self.disk.0.lock().unwrap();
+        let bytes = contents.files[self.file].get(offset..offset + out.len());
         out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.perform(Op::SetLen(usize::try_from(len).unwrap()));
+        self.disk.perform(self.file, Op::SetLen(usize::try_from(len).unwrap()));
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.perform(Op::Sync);
+        self.disk.perform(self.file, Op::Sync);
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.perform(Op::Write { offset: usize::try_from(offset).unwrap(), data: data.to_vec() });
+        let op = Op::Write { offset: usize::try_from(offset).unwrap(), data: data.to_vec() };
+        self.disk.perform(self.file, op);
         Ok(())
     }
 }
@@ -121,59 +137,58 @@ impl Dice {
     }
 }
 
-/// The store takes the disk for a short one and for a long one in turn: three commits that do not
-/// save how to open it at once, then three that do.
 fn open(disk: &Disk) -> Store {
-    let commits = AtomicUsize::new(0);
-    let length = move || if commits.fetch_add(1, Ordering::Relaxed) % 6 < 3 { 0 } else { u64::MAX };
-    Store::with_backend(disk.clone(), length, "disk".as_ref(), CACHE_BYTES, at(0)).unwrap()
+    let files = Files { database: disk.file(0), logs: [Box::new(disk.file(1)), Box::new(disk.file(2))] };
+    Store::with_files(files, "disk".as_ref(), CACHE_BYTES, CHECKPOINT_BYTES, at(0)).unwrap()
 }
 
 /// The slot of the table, the key and the row.
 type Rows = Vec<(usize, Vec<u8>, Vec<u8>)>;
 
-/// Every row of every table.
+/// Every row of every table, but for the one that says how much of the log the database has.
 pub(super) fn contents(store: &Store) -> Rows {
-    let reader = store.reader().unwrap();
+    let view = store.view();
     let mut all = Vec::new();
     for slot in 0..tables::ALL.len() {
-        for row in reader.raw(slot).unwrap().iter().unwrap() {
-            let (key, value) = row.unwrap();
-            all.push((slot, key.value().to_vec(), value.value().to_vec()));
+        for row in view.rows(slot, &Span::all(), Order::Ascending).unwrap() {
+            let (key, row) = row.unwrap();
+            if *key != *keys::encode(LOGGED_KEY) {
+                all.push((slot, key.to_vec(), row.to_vec()));
+            }
         }
     }
     all
 }
 
 /// A few changes as they come: runs begin, go on and go; some batches fail half way.
-fn batch(tx: &mut Tx<'_>, dice: &mut Dice) -> Result<(), StoreError> {
+fn batch(rows: &mut WorkingSet, dice: &mut Dice) -> Result<(), StoreError> {
     for _ in 0..=dice.roll(5) {
         let id = run_id(dice.byte(12));
         let status = Status::ALL[usize::from(dice.byte(6))];
-        match (tx.run(id)?, dice.roll(8)) {
+        match (rows.run(id)?, dice.roll(8)) {
             (None, _) => {
-                let mut row = RunRow { run: run(), spec: spec(dice.byte(12)) };
-                row.spec.id = id;
-                row.run.status = status;
-                tx.insert_run(&row)?;
-                tx.put_active(id, TaskIndex(0))?;
-                tx.append_journal(id, &transition())?;
+                let mut spec = spec(dice.byte(12));
+                spec.id = id;
+                rows.insert_run(&spec, &Run { status, ..run() })?;
+                rows.append_journal(id, transition())?;
             }
             (Some(_), 0) => {
-                tx.delete_run(id)?;
+                rows.delete_run(id)?;
             }
             (Some(row), 1..=3) => {
                 let old = row.run.status;
-                tx.update_run(&row.spec, old, &dormouse_core::run::Run { status, ..row.run })?;
-                tx.append_journal(id, &log_line())?;
+                rows.update_run(&row.spec, old, &Run { status, ..row.run })?;
+                rows.append_journal(id, log_line())?;
             }
             (Some(_), 4) => {
                 let timer = Timer::Wait { run: id, task: TaskIndex(0), wait: WaitId(1) };
-                tx.put_timer(at(dice.roll(100)), timer)?;
+                rows.put_timer(at(dice.roll(100)), timer)?;
             }
-            (Some(row), 5) if dice.roll(2) == 0 => return Err(StoreError::RunExists { run: row.spec.id }),
+            (Some(row), 5) if dice.roll(2) == 0 => {
+                return Err(StoreError::Miscounted { workflow: row.spec.workflow.to_string() });
+            }
             (Some(_), _) => {
-                tx.put_snapshot(id, TaskIndex(0), &vec![dice.byte(255); dice.byte(90) as usize * 200])?
+                rows.put_snapshot(id, TaskIndex(0), &vec![dice.byte(255); dice.byte(90) as usize * 200])?
             }
         }
     }
@@ -182,11 +197,12 @@ fn batch(tx: &mut Tx<'_>, dice: &mut Dice) -> Result<(), StoreError> {
 
 /// What the store held after each commit, and how much had been done to the disk by then.
 struct History {
-    log: Vec<Op>,
+    log: Vec<(usize, Op)>,
     states: Vec<(usize, Rows)>,
 }
 
-/// Two sessions, the first of which creates the store.
+/// Two sessions, the first of which creates the store. Checkpoints begin and end between commits, and
+/// most are under way for some of them.
 fn history(seed: u64) -> History {
     let disk = Disk::default();
     let mut dice = Dice(seed);
@@ -194,11 +210,26 @@ fn history(seed: u64) -> History {
     for _ in 0..2 {
         let store = open(&disk);
         states.push((disk.ops(), contents(&store)));
-        for _ in 0..10 {
+        let mut checkpoint_is_open = false;
+        for _ in 0..16 {
             let before = states.last().unwrap().1.clone();
-            let failed = store.transact(|tx| batch(tx, &mut dice)).is_err();
-            states.push((disk.ops(), contents(&store)));
-            assert!(!failed || states.last().unwrap().1 == before, "a failed batch wrote something");
+            match dice.roll(6) {
+                0 | 1 if !checkpoint_is_open => {
+                    store.begin_checkpoint().unwrap();
+                    checkpoint_is_open = true;
+                }
+                0 | 1 => {
+                    store.end_checkpoint();
+                    checkpoint_is_open = false;
+                }
+                2 if !checkpoint_is_open => store.checkpoint().unwrap(),
+                _ => {
+                    let failed = store.transact(|rows| batch(rows, &mut dice)).is_err();
+                    states.push((disk.ops(), contents(&store)));
+                    assert!(!failed || states.last().unwrap().1 == before, "a failed batch wrote something");
+                }
+            }
+            assert!(contents(&store) == states.last().unwrap().1, "a checkpoint changed what is shown");
         }
     }
     let log = mem::take(&mut disk.0.lock().unwrap().log);
@@ -209,11 +240,13 @@ fn history(seed: u64) -> History {
 fn crash_everywhere(seed: u64, mut kept: impl FnMut() -> bool) {
     let History { log, states } = history(seed);
     assert!(log.len() > 100, "the workload is too small to mean anything");
-    let mut synced = Vec::new();
-    let mut unsynced: Vec<&Op> = Vec::new();
-    for (done, op) in log.iter().enumerate() {
+    let mut synced: [Vec<u8>; FILES] = Default::default();
+    let mut unsynced: [Vec<&Op>; FILES] = Default::default();
+    for (done, (file, op)) in log.iter().enumerate() {
         let mut image = synced.clone();
-        unsynced.iter().for_each(|op| op.apply(&mut image, |_| kept()));
+        for (bytes, ops) in image.iter_mut().zip(&unsynced) {
+            ops.iter().for_each(|op| op.apply(bytes, |_| kept()));
+        }
 
         let disk = Disk::with(image);
         let store = open(&disk);
@@ -225,11 +258,14 @@ fn crash_everywhere(seed: u64, mut kept: impl FnMut() -> bool) {
             Some(last) => &states[last..states.len().min(last + 2)],
         };
         assert!(expected.iter().any(|(_, state)| *state == found), "seed {seed}, crash at operation {done}");
-        store.transact(|tx| batch(tx, &mut Dice(seed))).ok();
+        // It goes on from there, over another crash that loses nothing.
+        store.transact(|rows| batch(rows, &mut Dice(seed))).ok();
+        let (went_on, files) = (contents(&store), disk.0.lock().unwrap().files.clone());
+        assert!(contents(&open(&Disk::with(files))) == went_on, "seed {seed}, after operation {done}");
 
-        unsynced.push(op);
+        unsynced[*file].push(op);
         if matches!(op, Op::Sync) {
-            unsynced.drain(..).for_each(|op| op.apply(&mut synced, |_| true));
+            unsynced[*file].drain(..).for_each(|op| op.apply(&mut synced[*file], |_| true));
         }
     }
 }

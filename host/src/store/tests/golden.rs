@@ -8,9 +8,11 @@ use dormouse_core::run::{Reason, RunSpec, Status, TaskTimer, Trigger};
 
 use super::samples::*;
 use crate::store::error::DecodeError;
-use crate::store::keys::{self, Key, SCHEDULED_STATUSES, TASK_TIMERS};
+use crate::store::keys::{self, Key, NAMESPACE, SCHEDULED_STATUSES, TASK_TIMERS};
 use crate::store::records::Record;
-use crate::store::rows::{CronRow, EventWaitRow, IdempotencyScope, ScheduledStatus, Timer};
+use crate::store::rows::{
+    CronRow, Due, EventWaitRow, IdempotencyScope, JournalEntry, ScheduledStatus, Timer, TimerLine,
+};
 use crate::store::tables;
 
 /// Collects all differences, so that one run shows them together.
@@ -69,44 +71,53 @@ fn keys_are_written_as_they_always_were() {
     let wait = (run_id(1), TaskIndex(2), WaitId(3));
     let (run, task, wait_id) = wait;
     golden.key("module", digest(1), "0101010101010101010101010101010101010101010101010101010101010101");
-    golden.key("workflow", workflow_name("mail"), "6d61696c00");
-    golden.key("version", (workflow_name("mail"), Version(3)), "6d61696c0000000003");
+    golden.key("workflow", (NAMESPACE, workflow_name("mail")), "000000006d61696c00");
+    golden.key("version", (NAMESPACE, workflow_name("mail"), Version(3)), "000000006d61696c0000000003");
     golden.key("run", run, "018bcfe5680171018101010101010101");
     golden.key(
         "run by status",
-        (workflow_name("mail"), Status::Sleeping, run),
-        "6d61696c0002018bcfe5680171018101010101010101",
+        (NAMESPACE, workflow_name("mail"), Status::Sleeping, run),
+        "000000006d61696c0002018bcfe5680171018101010101010101",
     );
     golden.key("child", (run_id(0), run), "018bcfe5680070008000000000000000018bcfe5680171018101010101010101");
     golden.key("task", (run, task), "018bcfe568017101810101010101010102");
     golden.key("part of a snapshot", (run, task, 3_u8), "018bcfe56801710181010101010101010203");
     golden.key(
         "timer of a wait",
-        (at(1), Timer::Wait { run, task, wait: wait_id }),
-        "0000018bcfe5680100018bcfe5680171018101010101010101020000000000000003",
+        Due { at: at(1), timer: Timer::Wait { run, task, wait: wait_id } },
+        "000000018bcfe56801018bcfe5680171018101010101010101020000000000000003",
     );
     let retry = Timer::Task { run, task, timer: TaskTimer::Retry };
-    golden.key("timer of a retry", (at(1), retry), "0000018bcfe5680101018bcfe56801710181010101010101010200");
+    golden.key(
+        "timer of a retry",
+        Due { at: at(1), timer: retry },
+        "010000018bcfe56801018bcfe56801710181010101010101010200",
+    );
     let timeout = Timer::Task { run, task, timer: TaskTimer::ScheduleTimeout };
     golden.key(
         "timer of a schedule timeout",
-        (at(1), timeout),
-        "0000018bcfe5680101018bcfe56801710181010101010101010201",
+        Due { at: at(1), timer: timeout },
+        "010000018bcfe56801018bcfe56801710181010101010101010201",
     );
     golden.key(
         "timer of a cron",
-        (at(1), Timer::Cron(cron_id(1))),
-        "0000018bcfe5680102018bcfe5680171018101010101010101",
+        Due { at: at(1), timer: Timer::Cron(cron_id(1)) },
+        "020000018bcfe56801018bcfe5680171018101010101010101",
     );
     golden.key(
         "timer of a scheduled run",
-        (at(1), Timer::Scheduled(scheduled_id(1))),
-        "0000018bcfe5680103018bcfe5680171018101010101010101",
+        Due { at: at(1), timer: Timer::Scheduled(scheduled_id(1)) },
+        "030000018bcfe56801018bcfe5680171018101010101010101",
+    );
+    golden.key(
+        "timer of a turn to hear of an event",
+        Due { at: at(1), timer: Timer::Event { run, task, wait: wait_id } },
+        "040000018bcfe56801018bcfe5680171018101010101010101020000000000000003",
     );
     golden.key(
         "event wait",
-        ("a.b".to_owned(), run, task, wait_id),
-        "00000003612e62018bcfe5680171018101010101010101020000000000000003",
+        (NAMESPACE, "a.b".to_owned(), run, task, wait_id),
+        "0000000000000003612e62018bcfe5680171018101010101010101020000000000000003",
     );
     golden.key(
         "run wait",
@@ -117,7 +128,11 @@ fn keys_are_written_as_they_always_were() {
     );
     golden.key("journal", (run, 258_u64), "018bcfe56801710181010101010101010000000000000102");
     golden.key("cron", cron_id(1), "018bcfe5680171018101010101010101");
-    golden.key("cron name", (workflow_name("mail"), cron_name("daily")), "6d61696c006461696c7900");
+    golden.key(
+        "cron name",
+        (NAMESPACE, workflow_name("mail"), cron_name("daily")),
+        "000000006d61696c006461696c7900",
+    );
     golden.key("scheduled run", scheduled_id(1), "018bcfe5680171018101010101010101");
     golden.key(
         "scheduled by time",
@@ -127,16 +142,20 @@ fn keys_are_written_as_they_always_were() {
     golden.key("event", event_id(1), "018bcfe5680171018101010101010101");
     golden.key(
         "event by key",
-        ("a.b".to_owned(), at(1), event_id(1)),
-        "00000003612e620000018bcfe56801018bcfe5680171018101010101010101",
+        (NAMESPACE, "a.b".to_owned(), at(1), event_id(1)),
+        "0000000000000003612e620000018bcfe56801018bcfe5680171018101010101010101",
     );
     let mail = workflow_name("mail");
     let of_runs = keys::scope(IdempotencyScope::Runs(&mail)).to_owned();
-    golden.key("idempotency of runs", (of_runs, "k".to_owned()), "000000046d61696c000000016b");
+    golden.key(
+        "idempotency of runs",
+        (NAMESPACE, of_runs, "k".to_owned()),
+        "00000000000000046d61696c000000016b",
+    );
     let of_events = keys::scope(IdempotencyScope::Events).to_owned();
-    golden.key("idempotency of events", (of_events, "k".to_owned()), "00000000000000016b");
-    let by_expiry = (at(1), String::new(), "k".to_owned());
-    golden.key("idempotency by expiry", by_expiry, "0000018bcfe5680100000000000000016b");
+    golden.key("idempotency of events", (NAMESPACE, of_events, "k".to_owned()), "0000000000000000000000016b");
+    let by_expiry = (at(1), NAMESPACE, String::new(), "k".to_owned());
+    golden.key("idempotency by expiry", by_expiry, "0000018bcfe568010000000000000000000000016b");
     assert_eq!(golden.0, "");
 }
 
@@ -151,10 +170,15 @@ fn records_are_written_as_they_always_were() {
          01f0a20485d095ffbc3101046d61696c030115776173693a687474702f747970657340302e322e30 \
          01056c61726765",
     );
-    golden.record("workflow", workflow_name("mail"), workflow(), "010103ac020181d095ffbc3182d095ffbc31");
+    golden.record(
+        "workflow",
+        (NAMESPACE, workflow_name("mail")),
+        workflow(),
+        "010103ac020181d095ffbc3182d095ffbc31",
+    );
     golden.record(
         "version",
-        (workflow_name("mail"), Version(3)),
+        (NAMESPACE, workflow_name("mail"), Version(3)),
         version(),
         "\
          01010101010101010101010101010101010101010101010101010101010101010185d095ffbc310b \
@@ -230,18 +254,33 @@ fn records_are_written_as_they_always_were() {
          0183d095ffbc310184d095ffbc3101013101026e6f01025b5d0183d095ffbc310184d095ffbc31",
     );
     golden.record("counts", workflow_name("mail"), counts(), "02010203040506bc050201070901");
-    golden.record("journal: transition", (run_id(1), 0), transition(), "010087d095ffbc31000104010104");
-    golden.record("journal: log", (run_id(1), 0), log_line(), "010188d095ffbc3101020301076361726566756c");
-    golden.record("journal: chunk", (run_id(1), 0), chunk(), "010289d095ffbc310202746f");
+    let (transition, log_line, chunk) = (transition(), log_line(), chunk());
+    let journal = vec![transition.clone(), log_line.clone(), chunk.clone()];
+    golden.record(
+        "journal",
+        (run_id(1), 0),
+        journal,
+        "\
+         02030087d095ffbc310001040101040188d095ffbc3101020301076361726566756c0289d095ffbc \
+         310202746f",
+    );
+    for (entry, version_1) in [
+        (transition, "010087d095ffbc31000104010104"),
+        (log_line, "010188d095ffbc3101020301076361726566756c"),
+        (chunk, "010289d095ffbc310202746f"),
+    ] {
+        let row = Vec::<JournalEntry>::decode(&(run_id(1), 0), &bytes(version_1)).unwrap();
+        assert_eq!(row, [entry]);
+    }
     let wait = event_wait();
     golden.record(
         "event wait",
-        (wait.key_pattern.clone(), wait.run, wait.task, wait.wait),
+        (NAMESPACE, wait.key_pattern.clone(), wait.run, wait.task, wait.wait),
         wait,
         "020107696e7075742e7801018bcfe568017101810101010101010181d095ffbc31",
     );
     let wait = EventWaitRow { settled_by: None, ..event_wait() };
-    let key = (wait.key_pattern.clone(), wait.run, wait.task, wait.wait);
+    let key = (NAMESPACE, wait.key_pattern.clone(), wait.run, wait.task, wait.wait);
     let version_1 = EventWaitRow::decode(&key, b"\x01\x01\x07input.x");
     assert_eq!(version_1.unwrap(), wait);
     golden.record(
@@ -283,7 +322,7 @@ fn records_are_written_as_they_always_were() {
     );
     golden.record(
         "idempotency",
-        (String::new(), "k".to_owned()),
+        (NAMESPACE, String::new(), "k".to_owned()),
         idempotency(),
         "01018bcfe5680171018101010101010101e8d795ffbc31",
     );
@@ -301,6 +340,9 @@ fn codes_are_positions_in_the_lists() {
     }
     for (i, status) in SCHEDULED_STATUSES.into_iter().enumerate() {
         assert_eq!(status as usize, i);
+    }
+    for (i, line) in TimerLine::ALL.into_iter().enumerate() {
+        assert_eq!(line as usize, i);
     }
     for (i, timer) in TASK_TIMERS.into_iter().enumerate() {
         assert_eq!(timer as usize, i);

@@ -12,9 +12,10 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::samples::*;
+use crate::store::keys::NAMESPACE;
 use crate::store::keys::{self, Key};
 use crate::store::records::Record;
-use crate::store::rows::{JournalEntry, LogLevel, LogLine, Timer};
+use crate::store::rows::{Due, JournalEntry, LogLevel, LogLine, Timer};
 
 fn time() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_millis)
@@ -146,9 +147,10 @@ fn entries() -> impl Strategy<Value = JournalEntry> {
 }
 
 fn timers() -> impl Strategy<Value = Timer> {
-    (run_ids(), any::<u8>(), any::<u64>(), any::<u8>(), 0..5).prop_map(|(run, task, wait, id, kind)| {
+    (run_ids(), any::<u8>(), any::<u64>(), any::<u8>(), 0..6).prop_map(|(run, task, wait, id, kind)| {
         let task = TaskIndex(task);
         match kind {
+            5 => Timer::Event { run, task, wait: WaitId(wait) },
             0 => Timer::Wait { run, task, wait: WaitId(wait) },
             1 => Timer::Task { run, task, timer: TaskTimer::Retry },
             2 => Timer::Task { run, task, timer: TaskTimer::ScheduleTimeout },
@@ -164,12 +166,21 @@ fn same_order<K: Key + Ord + std::fmt::Debug>(a: &K, b: &K) {
     assert_eq!(keys::decode::<K>(&a_bytes).unwrap(), *a);
 }
 
+/// Timers of one line sort by their times.
+fn same_line_order(a: &Due, b: &Due) {
+    let in_line = |due: &Due| (due.timer.line(), *due);
+    assert_eq!(keys::encode(a).cmp(&keys::encode(b)), in_line(a).cmp(&in_line(b)));
+    assert_eq!(keys::decode::<Due>(&keys::encode(a)).unwrap(), *a);
+}
+
 proptest! {
     #[test]
     fn rows_of_runs_come_back_as_they_went(spec in specs(), run in runs(), entry in entries()) {
         prop_assert_eq!(RunSpec::decode(&spec.id, &spec.encode().unwrap()).unwrap(), spec);
         prop_assert_eq!(Run::decode(&run_id(1), &run.encode().unwrap()).unwrap(), run);
-        prop_assert_eq!(JournalEntry::decode(&(run_id(1), 0), &entry.encode().unwrap()).unwrap(), entry);
+        let entries = vec![entry.clone(), entry];
+        let row = Vec::<JournalEntry>::decode(&(run_id(1), 0), &entries.encode().unwrap()).unwrap();
+        prop_assert_eq!(row, entries);
     }
 
     #[test]
@@ -178,8 +189,9 @@ proptest! {
         indexes in [(workflow_names(), statuses(), run_ids()), (workflow_names(), statuses(), run_ids())],
         sequences in any::<[(u8, u64); 2]>(),
     ) {
-        same_order(&timers[0], &timers[1]);
-        same_order(&timers[0], &(timers[0].0, timers[1].1));
+        let [a, b] = timers.map(|(at, timer)| Due { at, timer });
+        same_line_order(&a, &b);
+        same_line_order(&a, &Due { at: a.at, ..b });
         same_order(&indexes[0], &indexes[1]);
         let [a, b] = sequences.map(|(run, sequence)| (run_id(run % 2), sequence));
         same_order(&a, &b);
@@ -193,27 +205,28 @@ proptest! {
     ) {
         let damage = Damage { bytes, edits, length };
         damage.record(digest(1), &module());
-        damage.record(workflow_name("mail"), &workflow());
-        damage.record((workflow_name("mail"), Version(3)), &version());
+        damage.record((NAMESPACE, workflow_name("mail")), &workflow());
+        damage.record((NAMESPACE, workflow_name("mail"), Version(3)), &version());
         damage.record(run_id(1), &spec(1));
         damage.record(run_id(1), &run());
         damage.record(workflow_name("mail"), &counts());
         for entry in [transition(), log_line(), chunk()] {
-            damage.record((run_id(1), 0), &entry);
+            damage.record((run_id(1), 0), &vec![entry]);
         }
         let wait = event_wait();
-        damage.record((wait.key_pattern.clone(), wait.run, wait.task, wait.wait), &wait);
+        damage.record((NAMESPACE, wait.key_pattern.clone(), wait.run, wait.task, wait.wait), &wait);
         damage.record(cron_id(1), &cron());
         damage.record((workflow_name("mail"), cron_name("daily")), &cron_id(1));
         damage.record(scheduled_id(1), &scheduled(1));
         damage.record(event_id(1), &event(1));
-        damage.record((String::new(), "k".to_owned()), &idempotency());
+        damage.record((NAMESPACE, String::new(), "k".to_owned()), &idempotency());
 
         damage.key(workflow_name("mail"));
         damage.key((workflow_name("mail"), Version(3)));
         damage.key((workflow_name("mail"), Status::Failed, run_id(1)));
-        damage.key((at(1), Timer::Wait { run: run_id(1), task: TaskIndex(0), wait: WaitId(1) }));
-        damage.key((at(1), Timer::Cron(cron_id(1))));
+        let timer = Timer::Wait { run: run_id(1), task: TaskIndex(0), wait: WaitId(1) };
+        damage.key(Due { at: at(1), timer });
+        damage.key(Due { at: at(1), timer: Timer::Cron(cron_id(1)) });
         damage.key(("a.b".to_owned(), run_id(1), TaskIndex(0), WaitId(1)));
         damage.key((String::new(), "k".to_owned()));
     }

@@ -9,15 +9,20 @@ use dormouse_core::wait::*;
 use dormouse_core::workflow::*;
 
 use crate::store::Store;
+use crate::store::db::Files;
 use crate::store::records::Counts;
 use crate::store::rows::*;
 
 pub(super) const CACHE_BYTES: usize = 1 << 20;
 
+/// No checkpoint comes by itself.
+pub(super) const CHECKPOINT_BYTES: usize = usize::MAX;
+
 /// A store in memory.
 pub(super) fn store() -> Store {
-    let backend = redb::backends::InMemoryBackend::new();
-    Store::with_backend(backend, || 0, "memory".as_ref(), CACHE_BYTES, at(0)).unwrap()
+    let memory = redb::backends::InMemoryBackend::new;
+    let files = Files { database: memory(), logs: [Box::new(memory()), Box::new(memory())] };
+    Store::with_files(files, "memory".as_ref(), CACHE_BYTES, CHECKPOINT_BYTES, at(0)).unwrap()
 }
 
 pub(super) fn at(millis: u64) -> Timestamp {

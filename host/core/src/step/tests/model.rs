@@ -102,10 +102,11 @@ impl Driver {
                 let told = self.told.remove(task).unwrap_or(0);
                 match result {
                     StepResult::Conflicted => assert!(self.run.task(*task).unwrap().repeated),
+                    StepResult::Suspended { taken, .. } => drop(untold.drain(..told.min(*taken))),
                     _ => drop(untold.drain(..told)),
                 }
                 *self.ran.entry(*task).or_default() += *ran;
-                if let StepResult::Suspended { waits, dropped } = result {
+                if let StepResult::Suspended { waits, dropped, .. } = result {
                     untold.retain(|settled| !dropped.contains(&settled.id));
                     let now = self.now;
                     untold.extend(

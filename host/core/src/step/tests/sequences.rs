@@ -142,7 +142,7 @@ impl Driver {
                 let waits = waits.into_iter().map(|(id, kind)| self.wait(id, kind)).collect();
                 let dropped = dropped.into_iter().map(WaitId).collect();
                 let result = if careless {
-                    StepResult::Suspended { waits, dropped }
+                    StepResult::Suspended { waits, dropped, taken: usize::MAX }
                 } else {
                     self.careful_suspension(task, waits, dropped)
                 };
@@ -230,17 +230,19 @@ impl Driver {
     fn careful_suspension(&self, task: TaskIndex, mut waits: Vec<Wait>, dropped: Vec<WaitId>) -> StepResult {
         let state = &self.run.tasks[usize::from(task.0)];
         let open = state.waits.iter().map(|wait| wait.id);
-        let undelivered = state.settled.iter().skip(state.delivered).map(|settled| settled.id);
-        let mut taken: Vec<WaitId> = open.chain(undelivered).filter(|id| !dropped.contains(id)).collect();
+        // Now and then not all of it fits the step.
+        let taken = state.delivered.saturating_sub(waits.len() % 2);
+        let untold = state.settled.iter().skip(taken).map(|settled| settled.id);
+        let mut used: Vec<WaitId> = open.chain(untold).filter(|id| !dropped.contains(id)).collect();
         waits.retain(|wait| {
-            let free = !taken.contains(&wait.id);
-            taken.push(wait.id);
+            let free = !used.contains(&wait.id);
+            used.push(wait.id);
             free
         });
-        if taken.is_empty() {
+        if used.is_empty() {
             waits.push(self.wait(9, Kind::Event));
         }
-        StepResult::Suspended { waits, dropped }
+        StepResult::Suspended { waits, dropped, taken }
     }
 }
 

@@ -138,7 +138,7 @@ fn event_of(name: &str, run: &Run) -> RunEvent {
         "parent failed" => ended(PARENT, failed(true)),
         "suspended" => {
             let waits = (new_wait..new_wait + 3).map(wait).collect();
-            ended(SUBJECT, StepResult::Suspended { waits, dropped: Vec::new() })
+            ended(SUBJECT, StepResult::Suspended { waits, dropped: Vec::new(), taken: usize::MAX })
         }
         "conflicted" => ended(SUBJECT, StepResult::Conflicted),
         "settled first" => settled(1),

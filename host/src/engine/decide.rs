@@ -1,0 +1,288 @@
+//! The deciding thread: takes commands and due timers, applies them to the shard, and hands what has
+//! changed to the persisting thread, one change set at a time. While that commits, it decides on.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use dormouse_core::time::Timestamp;
+
+use super::command::Command;
+use super::persist::{Closed, Committed, Persister};
+use super::post_commit::PostCommit;
+use super::retention::Retention;
+use super::shard::Shard;
+use crate::store::StoreError;
+
+/// Most rows and bytes of an open change set: when it has more, no command is taken until it is on its
+/// way. What one command does is committed together, so a change set can be larger by one command.
+const OPEN_ROWS_MAX: usize = 20_000;
+const OPEN_BYTES_MAX: usize = 8 << 20;
+
+/// Most commands that are decided without a look at the timers and at the persisting thread.
+const COMMANDS_AT_ONCE_MAX: usize = 256;
+
+/// How long to wait for a command when timers are due and every slot is taken: a flood of timers that
+/// went into the queue would stand there before whatever comes later.
+const FULL_PAUSE: Duration = Duration::from_millis(2);
+
+/// A change set stays open for fresh steps for half the time of a commit at most: who waits for it
+/// loses at most that, and gains a whole commit when the steps end meanwhile. This is the bound of that
+/// bound, on a disk that is slow.
+const HOLD_MAX: Duration = Duration::from_millis(2);
+
+/// The deciding thread and what it works with.
+pub(super) struct Decider {
+    pub(super) shard: Shard,
+    pub(super) commands: Receiver<Command>,
+    pub(super) persister: Persister,
+    /// Whether a change set is on its way to the disk.
+    persisting: bool,
+    /// Commands that came while the open change set was full.
+    deferred: VecDeque<Command>,
+    /// Since when the open change set has something in it.
+    open_since: Option<Instant>,
+    /// How many commands were decided in it.
+    decided: usize,
+    /// How long a commit takes, the last ones counting most.
+    commit_time: Duration,
+    /// When the first timer is due.
+    next_timer: Option<Timestamp>,
+    /// `None` when everything is kept for ever.
+    retention: Option<Retention>,
+    stopping: bool,
+}
+
+/// Why the thread goes on.
+enum Woken {
+    ByCommand(Command),
+    ByTime,
+}
+
+impl Decider {
+    pub(super) fn new(
+        shard: Shard,
+        commands: Receiver<Command>,
+        persister: Persister,
+        retention: Option<Retention>,
+    ) -> Self {
+        Self {
+            shard,
+            commands,
+            persister,
+            persisting: false,
+            deferred: VecDeque::new(),
+            open_since: None,
+            decided: 0,
+            commit_time: Duration::ZERO,
+            next_timer: None,
+            retention,
+            stopping: false,
+        }
+    }
+
+    /// Works until it is told to stop or the store fails.
+    pub(super) fn run(mut self) -> Result<(), StoreError> {
+        let ended = self.work();
+        // A commit that failed is the cause of whatever else did.
+        self.persister.finish().and(ended)
+    }
+
+    fn work(&mut self) -> Result<(), StoreError> {
+        self.go_on()?;
+        while !(self.stopping && !self.persisting && !self.shard.has_decided()) {
+            match self.wait() {
+                Woken::ByTime => {}
+                Woken::ByCommand(Command::CommitFailed) => return Ok(()),
+                Woken::ByCommand(command) => {
+                    self.handle(command)?;
+                    for _ in 1..COMMANDS_AT_ONCE_MAX {
+                        let Some(command) = self.next() else { break };
+                        if matches!(command, Command::CommitFailed) {
+                            return Ok(());
+                        }
+                        self.handle(command)?;
+                    }
+                }
+            }
+            self.go_on()?;
+        }
+        Ok(())
+    }
+
+    /// Does what is to be done whatever has happened: timers, slots, retention, the commit.
+    fn go_on(&mut self) -> Result<(), StoreError> {
+        let shard = &mut self.shard;
+        shard.now = shard.shared.clock.now();
+        if !self.stopping && !self.is_full() {
+            self.next_timer = self.shard.ring_timers()?;
+            self.sweep()?;
+        }
+        self.shard.grant_slots()?;
+        self.shard.settle()?;
+        self.commit()?;
+        self.tell_idlers()
+    }
+
+    /// Waits for a command, for the first timer, or until the open change set is to be closed.
+    fn wait(&mut self) -> Woken {
+        if let Some(command) = self.next() {
+            return Woken::ByCommand(command);
+        }
+        let received = match self.time_to_wait() {
+            Some(Duration::ZERO) => Err(RecvTimeoutError::Timeout),
+            Some(time) => self.commands.recv_timeout(time),
+            None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match received {
+            Ok(command) => self.admit(command).map_or(Woken::ByTime, Woken::ByCommand),
+            Err(RecvTimeoutError::Timeout) => Woken::ByTime,
+            // Every sender is gone: nobody is left to work for.
+            Err(RecvTimeoutError::Disconnected) => Woken::ByCommand(Command::Stop),
+        }
+    }
+
+    fn time_to_wait(&self) -> Option<Duration> {
+        if self.is_full() {
+            return None;
+        }
+        let clock = &self.shard.shared.clock;
+        let next = self.next_timer.into_iter().chain(self.next_sweep()).min().filter(|_| !self.stopping);
+        let timer = next.and_then(|at| match at <= clock.now() {
+            true if self.shard.node.free_slots() == 0 => Some(FULL_PAUSE),
+            true => Some(Duration::ZERO),
+            false => clock.wait_until(at),
+        });
+        let hold = match self.open_since {
+            Some(since) if !self.persisting => Some(self.hold().saturating_sub(since.elapsed())),
+            _ => None,
+        };
+        timer.into_iter().chain(hold).min()
+    }
+
+    /// The next command that is there and may be decided now.
+    fn next(&mut self) -> Option<Command> {
+        if !self.is_full()
+            && let Some(command) = self.deferred.pop_front()
+        {
+            return Some(command);
+        }
+        loop {
+            let command = self.commands.try_recv().ok()?;
+            if let Some(command) = self.admit(command) {
+                return Some(command);
+            }
+        }
+    }
+
+    /// Puts a command aside while the open change set is full, or behind others that are.
+    fn admit(&mut self, command: Command) -> Option<Command> {
+        let is_of_commit = matches!(command, Command::Committed(_) | Command::CommitFailed);
+        if !is_of_commit && (self.is_full() || !self.deferred.is_empty()) {
+            self.deferred.push_back(command);
+            return None;
+        }
+        Some(command)
+    }
+
+    /// Whether what was decided has to be on its way before more is.
+    fn is_full(&self) -> bool {
+        let written = self.shard.written();
+        self.persisting && (written.rows >= OPEN_ROWS_MAX || written.bytes >= OPEN_BYTES_MAX)
+    }
+
+    /// How long to keep the change set open for steps that have just begun.
+    fn hold(&self) -> Duration {
+        (self.commit_time / 2).min(HOLD_MAX)
+    }
+
+    fn handle(&mut self, command: Command) -> Result<(), StoreError> {
+        let shard = &mut self.shard;
+        self.decided += 1;
+        match command {
+            Command::Operate { operation, admitted } => {
+                operation(shard)?;
+                drop(admitted);
+            }
+            Command::StepEnded { run, task, lease, end } => shard.step_ended((run, task), lease, *end)?,
+            Command::Log { run, task, attempt, repeated, lines } => {
+                shard.log((run, task), attempt, repeated, lines)?;
+            }
+            Command::Committed(Committed { view, took }) => {
+                self.persisting = false;
+                self.commit_time = (self.commit_time * 7 + took) / 8;
+                shard.rows.committed(view);
+            }
+            Command::AwaitIdle { reply } => shard.idlers.push(reply),
+            Command::Stop => {
+                self.stopping = true;
+                shard.give_steps_back()?;
+            }
+            Command::CommitFailed | Command::ClockJumped => {}
+        }
+        shard.settle()
+    }
+
+    /// Hands the open change set to the persisting thread, if that is free and nothing is gained by
+    /// keeping it open.
+    fn commit(&mut self) -> Result<(), StoreError> {
+        if !self.shard.has_decided() {
+            self.open_since = None;
+            return Ok(());
+        }
+        let since = *self.open_since.get_or_insert_with(Instant::now);
+        let is_held = self.shard.node.has_fresh_steps() && !self.stopping && since.elapsed() < self.hold();
+        if self.persisting || is_held {
+            return Ok(());
+        }
+        let (changes, post_commit) = self.shard.close()?;
+        self.open_since = None;
+        self.persisting = true;
+        self.persister.commit(Closed { changes, post_commit, commands: std::mem::take(&mut self.decided) });
+        Ok(())
+    }
+
+    /// Deletes some of what is due to go.
+    fn sweep(&mut self) -> Result<(), StoreError> {
+        let now = self.shard.now;
+        match &mut self.retention {
+            Some(retention) if retention.next() <= now => {
+                let (_, waiting_since) = self.shard.queue.waiting();
+                retention.sweep(&mut self.shard.rows, now, waiting_since)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn next_sweep(&self) -> Option<Timestamp> {
+        self.retention.as_ref().map(Retention::next)
+    }
+
+    fn tell_idlers(&mut self) -> Result<(), StoreError> {
+        if self.shard.idlers.is_empty() {
+            return Ok(());
+        }
+        let now = self.shard.shared.clock.now();
+        self.next_timer = self.shard.next_timer()?;
+        let quiet = |at: Option<Timestamp>| at.is_none_or(|at| at > now);
+        let is_idle = !self.persisting
+            && !self.shard.has_decided()
+            && self.deferred.is_empty()
+            && self.shard.node.running() == 0
+            && self.shard.queue.is_empty();
+        if is_idle && quiet(self.next_timer) && quiet(self.next_sweep()) {
+            // By way of the persisting thread: what waited for the last commit is done before.
+            let next = self.next_timer;
+            let mut post_commit = PostCommit::default();
+            for reply in self.shard.idlers.drain(..) {
+                // A caller that has given up needs no answer.
+                post_commit.answers.push(Box::new(move || {
+                    let _ = reply.send(next);
+                }));
+            }
+            self.persisting = true;
+            self.persister.commit(Closed { changes: None, post_commit, commands: 0 });
+        }
+        Ok(())
+    }
+}

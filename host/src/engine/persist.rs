@@ -1,0 +1,86 @@
+//! The persisting thread: commits one change set after the other, and does what waited for each. Meanwhile
+//! the deciding thread works on the next one.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::command::Command;
+use super::post_commit::PostCommit;
+use crate::store::{ChangeSet, Fence, StoreError, View};
+
+/// A change set to commit, and what is left to do then.
+pub(super) struct Closed {
+    pub(super) changes: Option<Arc<ChangeSet>>,
+    pub(super) post_commit: PostCommit,
+    /// How many commands were decided in it.
+    pub(super) commands: usize,
+}
+
+/// What the deciding thread is told of a commit.
+pub(super) struct Committed {
+    /// What the store shows now.
+    pub(super) view: Arc<View>,
+    /// How long the commit took.
+    pub(super) took: Duration,
+}
+
+/// The way to the persisting thread.
+pub(super) struct Persister {
+    closed: Option<Sender<Closed>>,
+    thread: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+impl Persister {
+    /// Starts the thread.
+    pub(super) fn start(shared: Arc<Shared>) -> io::Result<Self> {
+        let (closed, incoming) = channel();
+        let thread = std::thread::Builder::new().name("dormouse-persist".to_owned());
+        let thread = thread.spawn(move || run(&shared, &incoming))?;
+        Ok(Self { closed: Some(closed), thread: Some(thread) })
+    }
+
+    /// Has a change set committed. A `Committed` command says when it is; nothing says so when the
+    /// thread has ended, which `finish` explains.
+    pub(super) fn commit(&self, closed: Closed) {
+        if let Some(sender) = &self.closed {
+            drop(sender.send(closed));
+        }
+    }
+
+    /// Waits until all change sets are committed and the thread has ended.
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
+        self.closed = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(()),
+        }
+    }
+}
+
+fn run(shared: &Arc<Shared>, incoming: &Receiver<Closed>) -> Result<(), StoreError> {
+    while let Ok(Closed { changes, post_commit, commands }) = incoming.recv() {
+        let begun = Instant::now();
+        let committed = match changes {
+            Some(changes) => shared.store.commit(Fence(0), changes),
+            None => Ok(shared.store.view()),
+        };
+        let view = match committed {
+            Ok(view) => view,
+            Err(error) => {
+                shared.send(Command::CommitFailed);
+                return Err(error);
+            }
+        };
+        let took = begun.elapsed();
+        shared.metrics.committed(took, commands);
+        // The deciding thread goes on while callers are answered.
+        shared.send(Command::Committed(Committed { view, took }));
+        post_commit.perform(shared);
+    }
+    shared.store.checkpoint()
+}

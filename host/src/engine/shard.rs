@@ -1,0 +1,358 @@
+//! A shard as the deciding thread sees it: its rows, its queue, its limits and its catalog, and the
+//! runs that are at hand. Operations and steps change it; what they did becomes a change set, and what
+//! has to wait for the commit of that is gathered beside it.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use dormouse_core::id::{ModuleDigest, RunId, Version, WorkflowName};
+use dormouse_core::run::{Run, RunEvent, RunSpec, Status, TaskError};
+use dormouse_core::step::{Refused, step};
+use dormouse_core::time::Timestamp;
+use dormouse_core::workflow::Workflow;
+use tokio::sync::oneshot;
+
+use super::catalog::Catalog;
+use super::command::Reply;
+use super::metrics::QueueState;
+use super::node::Node;
+use super::post_commit::PostCommit;
+use super::queue::ReadyQueue;
+use super::{Error, Shared, Started};
+use crate::runtime::Requests;
+use crate::store::rows::RunRow;
+use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
+
+/// A run that has changed writes about so many rows when the change set is closed.
+const ROWS_PER_RUN: usize = 4;
+
+/// Why a command has no effect.
+#[derive(Debug)]
+pub(crate) enum CommandError {
+    /// The caller is to blame.
+    Refused(Error),
+    /// The store failed, and the shard cannot go on.
+    Store(StoreError),
+}
+
+impl From<Error> for CommandError {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What an operation comes to.
+pub(crate) type Handled<T> = Result<T, CommandError>;
+
+/// A run in memory, as it has been decided so far.
+pub(super) struct Loaded {
+    pub(super) spec: Arc<RunSpec>,
+    pub(super) run: Run,
+    /// The status under which the rows list it; `None` of a run that has no rows yet.
+    pub(super) listed: Option<Status>,
+    /// Whether it is not as the rows have it.
+    pub(super) changed: bool,
+}
+
+/// What came with the result of a step.
+#[derive(Default)]
+pub(super) struct StepPayload {
+    pub(super) requests: Requests,
+    pub(super) snapshot: Vec<u8>,
+}
+
+/// A run to create.
+pub(crate) struct NewRun {
+    pub(crate) spec: RunSpec,
+    /// Why it cannot run, if that is known already.
+    pub(crate) rejected: Option<(dormouse_core::run::Reason, TaskError)>,
+}
+
+/// What one pipeline owns. All of it but the rows can be rebuilt from them.
+pub(crate) struct Shard {
+    pub(crate) rows: WorkingSet,
+    /// The time of the decision at hand.
+    pub(crate) now: Timestamp,
+    pub(crate) shared: Arc<Shared>,
+    pub(super) queue: ReadyQueue,
+    pub(super) catalog: Arc<Catalog>,
+    /// Where its steps run.
+    pub(super) node: Node,
+    /// What waits for the commit of the change set that is open.
+    pub(super) post_commit: PostCommit,
+    /// Modules that may not be needed any more: to be looked at when the change set is closed.
+    pub(super) outdated: BTreeSet<ModuleDigest>,
+    /// Runs that have changed, and those whose steps run.
+    runs: HashMap<RunId, Loaded>,
+    /// How many of the runs have changed.
+    changed_runs: usize,
+    follow_ups: VecDeque<(RunId, RunEvent)>,
+    /// Callers of `AwaitIdle`.
+    pub(super) idlers: Vec<oneshot::Sender<Option<Timestamp>>>,
+}
+
+impl Shard {
+    pub(super) fn new(shared: Arc<Shared>, catalog: Arc<Catalog>, slots: usize) -> Self {
+        Self {
+            rows: WorkingSet::new(shared.store.view()),
+            now: shared.clock.now(),
+            shared,
+            queue: ReadyQueue::default(),
+            catalog,
+            node: Node::new(slots),
+            post_commit: PostCommit::default(),
+            outdated: BTreeSet::new(),
+            runs: HashMap::new(),
+            changed_runs: 0,
+            follow_ups: VecDeque::new(),
+            idlers: Vec::new(),
+        }
+    }
+
+    /// Has the caller answered once what was decided is durable.
+    pub(super) fn answer<T: Send + 'static>(
+        &mut self,
+        reply: Reply<T>,
+        outcome: Handled<T>,
+    ) -> Result<(), StoreError> {
+        let answer = match outcome {
+            Ok(value) => Ok(value),
+            Err(CommandError::Refused(error)) => Err(error),
+            Err(CommandError::Store(error)) => return Err(error),
+        };
+        // A caller that has gone away needs no answer.
+        self.post_commit.answers.push(Box::new(move || drop(reply.send(answer))));
+        Ok(())
+    }
+
+    /// The same with the run as the commit will leave it.
+    pub(super) fn answer_started(
+        &mut self,
+        reply: Reply<Started>,
+        outcome: Handled<Started>,
+    ) -> Result<(), StoreError> {
+        match outcome {
+            Ok(started) => {
+                self.post_commit.started.push((started, reply));
+                Ok(())
+            }
+            refused => self.answer(reply, refused),
+        }
+    }
+
+    /// Creates a run and puts its first tasks in the queue.
+    pub(crate) fn create_run(&mut self, new: NewRun) -> Result<(), StoreError> {
+        let id = new.spec.id;
+        let Some(workflow) = self.catalog.definition(&new.spec.workflow, new.spec.version).cloned() else {
+            tracing::error!(run.id = %id, workflow = %new.spec.workflow, "a run of an unknown version was not created");
+            return Ok(());
+        };
+        let event = match new.rejected {
+            None => self.admit(&new.spec, &workflow)?,
+            Some((reason, error)) => RunEvent::Rejected { reason, error },
+        };
+        let run = Run::new(workflow.tasks.len());
+        self.rows.begin_journal(id);
+        self.changed_runs += 1;
+        let mut loaded = Loaded { spec: Arc::new(new.spec), run, listed: None, changed: true };
+        self.step(&mut loaded, &workflow, event, StepPayload::default())?;
+        self.runs.insert(id, loaded);
+        Ok(())
+    }
+
+    /// Where a run stands.
+    pub(crate) fn status(&self, id: RunId) -> Result<Option<Status>, StoreError> {
+        match self.runs.get(&id) {
+            Some(loaded) => Ok(Some(loaded.run.status)),
+            None => Ok(self.rows.run_state(id)?.map(|run| run.status)),
+        }
+    }
+
+    /// A run as far as it has come.
+    pub(crate) fn run(&mut self, id: RunId) -> Result<Option<(Arc<RunSpec>, &Run)>, StoreError> {
+        if !self.runs.contains_key(&id) {
+            let Some(loaded) = self.load(id)? else { return Ok(None) };
+            self.runs.insert(id, loaded);
+        }
+        Ok(self.runs.get(&id).map(|loaded| (Arc::clone(&loaded.spec), &loaded.run)))
+    }
+
+    /// A run that has changed and whose rows do not say so yet.
+    pub(super) fn changed_run(&self, id: RunId) -> Option<&Loaded> {
+        self.runs.get(&id).filter(|loaded| loaded.changed)
+    }
+
+    /// The runs that a run has spawned.
+    pub(super) fn children(&self, parent: RunId) -> Result<Vec<RunId>, StoreError> {
+        let is_new_child = |loaded: &&Loaded| loaded.listed.is_none() && loaded.spec.parent == Some(parent);
+        let mut children = Vec::new();
+        self.rows.visit_children(parent, None, |child| {
+            children.push(child);
+            ControlFlow::Continue(())
+        })?;
+        children.extend(self.runs.values().filter(is_new_child).map(|loaded| loaded.spec.id));
+        Ok(children)
+    }
+
+    /// The runs of a workflow that the rows list as not ended, and those at hand.
+    pub(crate) fn live_runs(&self, workflow: &WorkflowName) -> Result<Vec<RunId>, StoreError> {
+        let mut runs: Vec<_> = self.runs.keys().copied().collect();
+        for status in [Status::Queued, Status::Running, Status::Sleeping] {
+            self.rows.visit_run_ids(Some(workflow), Some(status), None, |id| {
+                runs.push(id);
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(runs)
+    }
+
+    /// How many runs of a version have not ended.
+    pub(super) fn live_runs_of(&self, workflow: &WorkflowName, version: Version) -> Result<u64, StoreError> {
+        let listed = self.rows.live_runs(workflow, version)?;
+        let of_version = |loaded: &&Loaded| {
+            loaded.changed && loaded.spec.workflow == *workflow && loaded.spec.version == version
+        };
+        let was_live = |loaded: &Loaded| loaded.listed.is_some_and(|status| !status.is_final());
+        let change = |loaded: &Loaded| i64::from(!loaded.run.status.is_final()) - i64::from(was_live(loaded));
+        let changes: i64 = self.runs.values().filter(of_version).map(change).sum();
+        Ok(listed.saturating_add_signed(changes))
+    }
+
+    /// The workflows that can be started.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    fn load(&self, id: RunId) -> Result<Option<Loaded>, StoreError> {
+        let Some(run) = self.rows.run_state(id)? else { return Ok(None) };
+        let Some(spec) = self.rows.run_spec(id)? else { return Ok(None) };
+        Ok(Some(Loaded { listed: Some(run.status), spec: Arc::new(spec), run, changed: false }))
+    }
+
+    /// Applies an event to a run and sees to its effects. An event that does not fit any more (a
+    /// stale lease, a run that has ended) is dropped: what it reports no longer matters.
+    pub(super) fn apply(
+        &mut self,
+        id: RunId,
+        event: RunEvent,
+        payload: StepPayload,
+    ) -> Result<(), StoreError> {
+        let taken = match self.runs.remove(&id) {
+            Some(loaded) => Some(loaded),
+            None => self.load(id)?,
+        };
+        let Some(mut loaded) = taken else { return Ok(()) };
+        match self.catalog.definition(&loaded.spec.workflow, loaded.spec.version).cloned() {
+            Some(workflow) => self.step(&mut loaded, &workflow, event, payload)?,
+            None => tracing::error!(run.id = %id, "the version that the run is pinned to is gone"),
+        }
+        self.runs.insert(id, loaded);
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        loaded: &mut Loaded,
+        workflow: &Workflow,
+        event: RunEvent,
+        mut payload: StepPayload,
+    ) -> Result<(), StoreError> {
+        match step(&mut loaded.run, workflow, event, self.now) {
+            Ok(effects) => {
+                self.changed_runs += usize::from(!loaded.changed);
+                loaded.changed = true;
+                effects.into_iter().try_for_each(|effect| {
+                    self.perform(&loaded.spec, &loaded.run, workflow, effect, &mut payload)
+                })
+            }
+            Err(Refused::StaleLease | Refused::Ended(_)) => Ok(()),
+            Err(refused) => {
+                tracing::error!(run.id = %loaded.spec.id, error = %refused, "an event did not fit a run");
+                Ok(())
+            }
+        }
+    }
+
+    /// Applies what other runs have to hear of, until nothing is left to tell.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        while let Some((id, event)) = self.follow_ups.pop_front() {
+            self.apply(id, event, StepPayload::default())?;
+        }
+        Ok(())
+    }
+
+    /// Has an event applied to a run once the one at hand is done.
+    pub(crate) fn follow_up(&mut self, id: RunId, event: RunEvent) {
+        self.follow_ups.push_back((id, event));
+    }
+
+    /// Gives free slots to the tasks whose turn it is, and starts their steps.
+    pub(super) fn grant_slots(&mut self) -> Result<(), StoreError> {
+        while self.node.free_slots() > 0 {
+            let Some((id, task)) = self.queue.pop() else { break };
+            self.apply(id, RunEvent::SlotGranted { task }, StepPayload::default())?;
+        }
+        Ok(())
+    }
+
+    /// How much is to be written by now.
+    pub(super) fn written(&self) -> Written {
+        let Written { rows, bytes } = self.rows.written();
+        Written { rows: rows + ROWS_PER_RUN * self.changed_runs, bytes }
+    }
+
+    /// Whether there is anything to commit or to answer.
+    pub(super) fn has_decided(&self) -> bool {
+        self.written() != Written::default() || !self.post_commit.is_empty()
+    }
+
+    /// Writes every run that has changed, with its indexes, and closes the change set. Hands back what
+    /// is left to do when it is durable.
+    pub(super) fn close(&mut self) -> Result<(Option<Arc<ChangeSet>>, PostCommit), StoreError> {
+        let mut changed: Vec<RunId> =
+            self.runs.iter().filter(|(_, loaded)| loaded.changed).map(|(id, _)| *id).collect();
+        changed.sort_unstable();
+        for id in &changed {
+            let Some(loaded) = self.runs.get_mut(id) else { continue };
+            let Loaded { spec, run, listed, changed } = loaded;
+            match listed {
+                None => self.rows.insert_run(spec, run)?,
+                Some(status) => self.rows.update_run(spec, *status, run)?,
+            }
+            (*listed, *changed) = (Some(run.status), false);
+            // The end of a run of an older version may be the end of the need for its module.
+            let current = self.catalog.workflow(&spec.workflow).map(|entry| entry.target.module);
+            if run.status.is_final() && current != Some(spec.module) {
+                self.outdated.insert(spec.module);
+            }
+        }
+        self.drop_unneeded_modules()?;
+        let mut post_commit = std::mem::take(&mut self.post_commit);
+        for (mut started, reply) in std::mem::take(&mut post_commit.started) {
+            started.row = self.runs.get(&started.id).map(|loaded| {
+                let Loaded { spec, run, .. } = loaded;
+                Box::new(RunRow { spec: RunSpec::clone(spec), run: run.clone() })
+            });
+            post_commit.answers.push(Box::new(move || drop(reply.send(Ok(started)))));
+        }
+        post_commit.touched.extend(changed);
+        post_commit.queue = Some(self.queue_state());
+        self.changed_runs = 0;
+        let node = &mut self.node;
+        self.runs.retain(|id, _| node.runs_steps_of(*id));
+        node.closed();
+        Ok((self.rows.close()?, post_commit))
+    }
+
+    pub(super) fn queue_state(&self) -> QueueState {
+        let (depth, oldest) = self.queue.waiting();
+        QueueState { depth, oldest, running: self.node.running() }
+    }
+}

@@ -1,0 +1,94 @@
+//! Timers: what is due, a line for each kind.
+
+use dormouse_core::id::{RunId, TaskIndex, WaitId};
+use dormouse_core::run::{RunEvent, TaskTimer};
+use dormouse_core::time::Timestamp;
+use dormouse_core::wait::{WaitCondition, WaitOutcome};
+
+use super::shard::{Shard, StepPayload};
+use crate::store::rows::{Due, Timer, TimerLine};
+use crate::store::{Read, StoreError};
+
+/// Most timers of a line that are worked off at once, so that a flood of them holds up neither calls
+/// nor other lines.
+const AT_ONCE_MAX: usize = 256;
+
+/// Fewest, if so many are due: some of them wake no task, and none waits for ever.
+const AT_ONCE_MIN: usize = 4;
+
+impl Shard {
+    /// Works off timers that are due, of each line in the order of their times. Returns when the next
+    /// one is due.
+    pub(super) fn ring_timers(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        // Timers stay in their table while no slot is free: queueing their tasks would write each twice
+        // and put new calls behind them.
+        self.grant_slots()?;
+        for line in TimerLine::ALL {
+            let first = self.rows.first_due(line)?;
+            if first.is_none_or(|first| first > self.now) {
+                continue;
+            }
+            let most = match line {
+                TimerLine::Waits | TimerLine::Events => {
+                    self.node.free_slots().clamp(AT_ONCE_MIN, AT_ONCE_MAX)
+                }
+                TimerLine::Tasks | TimerLine::Crons | TimerLine::Scheduled => AT_ONCE_MAX,
+            };
+            for Due { at, timer } in self.rows.due_timers(line, self.now, most)? {
+                self.rows.delete_timer(at, timer);
+                self.shared.metrics.timer_rang(self.now.since(at));
+                self.ring(at, timer)?;
+                self.settle()?;
+            }
+        }
+        self.next_timer()
+    }
+
+    /// When the next timer of any line is due.
+    pub(super) fn next_timer(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        TimerLine::ALL.into_iter().try_fold(None, |next: Option<Timestamp>, line| {
+            Ok(next.into_iter().chain(self.rows.first_due(line)?).min())
+        })
+    }
+
+    fn ring(&mut self, at: Timestamp, timer: Timer) -> Result<(), StoreError> {
+        match timer {
+            Timer::Wait { run, task, wait } | Timer::Event { run, task, wait } => {
+                match self.due_outcome(run, task, wait)? {
+                    Some(outcome) => {
+                        let settled = RunEvent::WaitSettled { task, wait, outcome };
+                        self.apply(run, settled, StepPayload::default())
+                    }
+                    None => Ok(()),
+                }
+            }
+            Timer::Task { run, task, timer } => {
+                let event = match timer {
+                    TaskTimer::Retry => RunEvent::RetryDue { task },
+                    TaskTimer::ScheduleTimeout => RunEvent::ScheduleTimeout { task },
+                };
+                self.apply(run, event, StepPayload::default())
+            }
+            Timer::Cron(id) => self.ring_cron(id, at),
+            Timer::Scheduled(id) => self.ring_scheduled(id),
+        }
+    }
+
+    /// What settles an open wait whose timer rings.
+    fn due_outcome(
+        &mut self,
+        run: RunId,
+        task: TaskIndex,
+        wait: WaitId,
+    ) -> Result<Option<WaitOutcome>, StoreError> {
+        let Some((_, state)) = self.run(run)? else { return Ok(None) };
+        let open = state.task(task).and_then(|task| task.waits.iter().find(|open| open.id == wait));
+        let key_pattern = match open.map(|open| &open.condition) {
+            Some(WaitCondition::Until(_)) => return Ok(Some(WaitOutcome::Elapsed)),
+            Some(WaitCondition::Event { key_pattern, .. }) => key_pattern.clone(),
+            Some(WaitCondition::Run(_)) | None => return Ok(None),
+        };
+        let row = self.rows.event_wait(&key_pattern, run, task, wait)?;
+        Ok(row.and_then(|row| row.settled_by).map(|(event, _)| WaitOutcome::Event(event)))
+    }
+}
