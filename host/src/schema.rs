@@ -11,13 +11,13 @@ pub(crate) struct Schema(jsonschema::Validator);
 impl Schema {
     /// Compiles it. References to other documents are errors: nothing is ever fetched.
     pub(crate) fn compile(schema: &Json) -> Result<Self, String> {
-        let value = serde_json::from_str(schema.as_str()).map_err(|error| error.to_string())?;
+        let value = schema.value().map_err(|error| error.to_string())?;
         jsonschema::draft202012::new(&value).map(Self).map_err(|error| error.to_string())
     }
 
     /// Whether the input fits; otherwise where it does not.
     pub(crate) fn check(&self, input: &Json) -> Result<(), String> {
-        let value = serde_json::from_str(input.as_str()).map_err(|error| error.to_string())?;
+        let value = input.value().map_err(|error| error.to_string())?;
         if self.0.is_valid(&value) {
             return Ok(());
         }

@@ -92,7 +92,7 @@ fn bodies_of_another_type_or_too_large_are_refused() {
     refused(&typed("application/json", &longer), (413, "body_too_large", ""), "at most 2097152 bytes");
 
     let deep = format!(r#"{{"input": {}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-    refused(&typed("application/json", &deep), (422, "invalid_input", "input"), "recursion");
+    refused(&typed("application/json", &deep), (422, "invalid_value", "input"), "more than 128");
     assert_eq!(host.list("/runs").len(), 0);
     assert_eq!(host.call("echo", &json!("after"))["output"], "after");
 }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod cron;
 pub mod event;
 pub mod id;
+pub mod json;
 mod output;
 pub mod retry;
 pub mod run;

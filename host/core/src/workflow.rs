@@ -1,41 +1,11 @@
 //! What a module declares: workflows, their triggers, tasks and limits. Plain data; what makes
 //! it valid is in `validate.rs`.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::json::Json;
+
 use crate::id::{CronName, TaskIndex, TaskName, WorkflowName};
-
-/// JSON text that passed a parser on its way in. The core never looks inside.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Json(Arc<str>);
-
-impl Json {
-    /// Wraps a text that is known to be JSON.
-    #[must_use]
-    pub fn trusted(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The JSON value `null`.
-    #[must_use]
-    pub fn null() -> Self {
-        Self::trusted("null")
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Json {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Pairs of name and value, sorted by name, each name once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -84,6 +84,13 @@ async fn a_body_that_is_wrong_is_refused_with_code_and_field() {
         ("post", runs, "{} {}", (400, "malformed_json", None)),
         ("post", runs, r#"{"input": nope}"#, (400, "malformed_json", None)),
         ("post", runs, "[]x", (400, "malformed_json", None)),
+        ("post", runs, r#"{"input": {"n": 1e400}}"#, (422, "invalid_value", Some("input"))),
+        (
+            "post",
+            "/api/v1/events",
+            r#"{"key": "a", "payload": "\ud800"}"#,
+            (422, "invalid_value", Some("payload")),
+        ),
         ("post", runs, "[null]", (422, "invalid_value", Some("body"))),
         ("post", runs, "7", (422, "invalid_value", Some("body"))),
         ("post", runs, r#"{"inputs": 1}"#, (422, "unknown_field", Some("inputs"))),

@@ -54,7 +54,8 @@ impl PartialSchema for Time {
 
 impl ToSchema for Time {}
 
-/// Any JSON, kept as the text that came: no number loses a digit and no member its place.
+/// Any JSON that [`Json::parse`] takes, kept as the text that came: no number loses a digit and no
+/// member its place.
 #[derive(Debug, Clone)]
 pub(super) struct JsonValue(Json);
 
@@ -89,7 +90,8 @@ impl Serialize for JsonValue {
 
 impl<'de> Deserialize<'de> for JsonValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(Json::trusted(raw.get())))
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Json::parse(raw.get()).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -97,7 +99,9 @@ impl PartialSchema for JsonValue {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(SchemaType::AnyValue)
-            .description(Some("Any JSON, at most 1 MiB."))
+            .description(Some(
+                "Any JSON, at most 1 MiB and 128 levels deep, its numbers in the range of a double.",
+            ))
             .into()
     }
 }
@@ -257,6 +261,21 @@ mod tests {
     fn a_null_that_was_sent_is_a_value() {
         assert!(input("{}").is_none());
         assert!(input(r#"{"input":null}"#).is_some());
+    }
+
+    /// Texts that filters and schemas cannot read were once kept as they came.
+    #[test]
+    fn json_that_nobody_can_read_is_refused() {
+        let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
+        for (value, problem) in [
+            (r#"{"n":5,"c":1e400}"#, "range of a double"),
+            (r#""\ud800""#, "in pairs only"),
+            (&deep, "more than 128"),
+        ] {
+            let error = serde_json::from_str::<Body>(&format!("{{\"input\":{value}}}")).err();
+            let error = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(problem), "{value}: {error}");
+        }
     }
 
     #[test]

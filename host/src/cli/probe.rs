@@ -72,7 +72,8 @@ impl Probe {
         };
         let runtime = Runtime::new(config, Clock::system())?;
         let tokio = tokio::runtime::Runtime::new().context("cannot start threads")?;
-        let probe = runtime.probe(bytes, &self.workflow, Json::trusted(&self.input), self.rounds);
+        let input = Json::parse(&self.input).context("the input cannot be taken")?;
+        let probe = runtime.probe(bytes, &self.workflow, input, self.rounds);
         tokio.block_on(probe).map_err(|problem| anyhow!(problem))
     }
 }

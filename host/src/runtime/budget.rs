@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::{Json, Metadata, Priority};
-use serde::de::IgnoredAny;
 
 use super::bindings::types::{HostError, HostErrorCode};
 
@@ -72,10 +71,7 @@ pub(super) fn json(text: &str) -> Result<Json, String> {
     if text.len() > PAYLOAD_BYTES_MAX {
         return Err(format!("it has {} bytes; at most {PAYLOAD_BYTES_MAX} are allowed", text.len()));
     }
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Ok(Json::trusted(text)),
-        Err(error) => Err(format!("it is not JSON: {error}")),
-    }
+    Json::parse(text).map_err(|error| error.to_string())
 }
 
 /// Metadata within its bounds; the error says which is broken.
