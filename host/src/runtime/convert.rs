@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use dormouse_core::cel::Predicate;
+use dormouse_core::event::KeyPattern;
 use dormouse_core::id::{TaskName, WaitId};
 use dormouse_core::run::TaskError;
 use dormouse_core::wait::{OPEN_WAITS_MAX, Wait, WaitCondition};
@@ -13,8 +14,6 @@ use super::budget::{duration, json, timestamp};
 use super::logs::cut;
 use super::step::{SettledOutcome, SettledWait, StepRequest};
 
-/// Longest event key and key pattern.
-pub(super) const KEY_BYTES_MAX: usize = 256;
 /// Longest message of a task's error; the rest is cut off.
 const MESSAGE_BYTES_MAX: usize = 16 << 10;
 
@@ -61,7 +60,7 @@ fn condition(condition: guest::WaitCondition) -> Result<WaitCondition, String> {
     match condition {
         guest::WaitCondition::Until(at) => timestamp(at).map(WaitCondition::Until),
         guest::WaitCondition::Event(event) => {
-            key_pattern(&event.key_pattern)?;
+            KeyPattern::parse(&event.key_pattern).map_err(|error| format!("key pattern: {error}"))?;
             event.filter.as_deref().map_or(Ok(()), filter)?;
             let look_back = event.look_back.map(duration).transpose()?;
             Ok(WaitCondition::Event { key_pattern: event.key_pattern, filter: event.filter, look_back })
@@ -70,14 +69,6 @@ fn condition(condition: guest::WaitCondition) -> Result<WaitCondition, String> {
             id.parse().map(WaitCondition::Run).map_err(|error| format!("{error}"))
         }
     }
-}
-
-/// Checks the length of a key pattern.
-pub(super) fn key_pattern(pattern: &str) -> Result<(), String> {
-    if pattern.is_empty() || pattern.len() > KEY_BYTES_MAX {
-        return Err(format!("the key pattern has {} bytes; it needs 1 to {KEY_BYTES_MAX}", pattern.len()));
-    }
-    Ok(())
 }
 
 /// Checks the filter of a wait.

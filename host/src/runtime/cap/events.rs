@@ -1,11 +1,11 @@
 //! `events`: events that a task pushes, taken in when the step is committed.
 
+use dormouse_core::event::check_key;
 use dormouse_core::id::EventId;
 
 use crate::runtime::bindings::imports::events::{Event, Host};
 use crate::runtime::bindings::types::HostError;
 use crate::runtime::budget::{argument, inherited, invalid, priority};
-use crate::runtime::convert::KEY_BYTES_MAX;
 use crate::runtime::ctx::{Ctx, StepCtx};
 use crate::runtime::step::Push;
 
@@ -18,9 +18,7 @@ impl Host for Ctx {
 
 fn push(step: &mut StepCtx, event: Event, id: impl FnOnce() -> EventId) -> Result<EventId, HostError> {
     let key = event.key;
-    if key.is_empty() || key.len() > KEY_BYTES_MAX || key.contains('*') {
-        return Err(invalid(format!("key: it must have 1 to {KEY_BYTES_MAX} bytes and no `*`")));
-    }
+    check_key(&key).map_err(|error| invalid(format!("key: {error}")))?;
     let payload = argument("payload", &event.payload)?;
     let metadata = inherited(event.metadata, &step.run.metadata)?;
     let priority = priority(event.priority)?;
