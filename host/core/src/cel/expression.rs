@@ -45,6 +45,10 @@ impl Predicate {
         }
     }
 
+    pub(super) fn root(&self) -> &Node {
+        &self.0.root
+    }
+
     /// How many steps an evaluation takes.
     #[cfg(test)]
     pub(super) fn steps(&self, subject: &Subject) -> u32 {

@@ -8,6 +8,7 @@
 
 mod budget;
 mod compile;
+mod equality;
 mod error;
 mod evaluate;
 mod expression;
@@ -19,6 +20,7 @@ mod value;
 
 pub use budget::{EVALUATION_BYTES_MAX, EVALUATION_STEPS_MAX};
 pub use compile::EXPRESSION_BYTES_MAX;
+pub use equality::{Equality, FieldPath, INDEXED_PATH_BYTES_MAX, INDEXED_VALUE_BYTES_MAX, IndexedValue};
 pub use error::{EvaluationError, InvalidExpression};
 pub use expression::{KeyExpression, LIMIT_KEY_BYTES_MAX, Predicate, check_condition};
 pub use subject::Subject;
