@@ -8,6 +8,7 @@ use dormouse_core::id::{TaskName, WaitId};
 use dormouse_core::run::TaskError;
 use dormouse_core::wait::{OPEN_WAITS_MAX, Wait, WaitCondition};
 use dormouse_core::workflow::{Json, Metadata};
+use tokio::task::yield_now;
 
 use super::bindings::{guest, types};
 use super::budget::{duration, json, timestamp};
@@ -24,8 +25,9 @@ pub(super) enum Returned {
     Suspended { waits: Vec<Wait>, dropped: Vec<WaitId> },
 }
 
-/// Checks what a guest returned; the error says what makes no sense in it.
-pub(super) fn returned(result: guest::StepResult) -> Result<Returned, String> {
+/// Checks what a guest returned; the error says what makes no sense in it. Reading the filters of many
+/// waits can take seconds, so others get their turn after each.
+pub(super) async fn returned(result: guest::StepResult) -> Result<Returned, String> {
     match result {
         guest::StepResult::Completed(output) => {
             let output = json(&output).map_err(|problem| format!("the output cannot be kept: {problem}"))?;
@@ -45,12 +47,28 @@ pub(super) fn returned(result: guest::StepResult) -> Result<Returned, String> {
             if let Some(twice) = waits.iter().find(|wait| !ids.insert(wait.id)) {
                 return Err(format!("two waits have the id {}", twice.id));
             }
+            let mut filters = HashSet::new();
+            for (id, text) in waits.iter().filter_map(filter_of) {
+                if filters.insert(text) {
+                    Predicate::compile(text).map_err(|error| format!("wait {id}: filter: {error}"))?;
+                    yield_now().await;
+                }
+            }
+            drop(filters);
             let waits = waits.into_iter().map(wait).collect::<Result<_, _>>()?;
             Ok(Returned::Suspended { waits, dropped: dropped.into_iter().map(WaitId).collect() })
         }
     }
 }
 
+fn filter_of(wait: &guest::Wait) -> Option<(u64, &str)> {
+    match &wait.condition {
+        guest::WaitCondition::Event(event) => Some((wait.id, event.filter.as_deref()?)),
+        _ => None,
+    }
+}
+
+/// Checks a wait, whose filter has been checked.
 fn wait(wait: guest::Wait) -> Result<Wait, String> {
     let condition = condition(wait.condition).map_err(|problem| format!("wait {}: {problem}", wait.id))?;
     Ok(Wait { id: WaitId(wait.id), condition })
@@ -61,7 +79,6 @@ fn condition(condition: guest::WaitCondition) -> Result<WaitCondition, String> {
         guest::WaitCondition::Until(at) => timestamp(at).map(WaitCondition::Until),
         guest::WaitCondition::Event(event) => {
             KeyPattern::parse(&event.key_pattern).map_err(|error| format!("key pattern: {error}"))?;
-            event.filter.as_deref().map_or(Ok(()), filter)?;
             let look_back = event.look_back.map(duration).transpose()?;
             Ok(WaitCondition::Event { key_pattern: event.key_pattern, filter: event.filter, look_back })
         }
@@ -69,11 +86,6 @@ fn condition(condition: guest::WaitCondition) -> Result<WaitCondition, String> {
             id.parse().map(WaitCondition::Run).map_err(|error| format!("{error}"))
         }
     }
-}
-
-/// Checks the filter of a wait.
-fn filter(text: &str) -> Result<(), String> {
-    Predicate::compile(text).map(drop).map_err(|error| format!("filter: {error}"))
 }
 
 /// The task has failed all the same when its details are no JSON; then they are left out.

@@ -97,8 +97,8 @@ async fn run(
             (monotonic, guest.resume(&convert::settled(settled)).await?)
         }
     };
-    let returned =
-        convert::returned(result).map_err(|problem| Ended::ForGood(Reason::InvalidResult, problem))?;
+    let returned = convert::returned(result).await;
+    let returned = returned.map_err(|problem| Ended::ForGood(Reason::InvalidResult, problem))?;
     let outcome = match returned {
         Returned::Completed(output) => StepOutcome::Completed { output },
         Returned::Failed { error, retryable } => {
