@@ -9,6 +9,7 @@ pub mod event;
 pub mod id;
 pub mod json;
 mod output;
+pub mod pattern;
 pub mod retry;
 pub mod run;
 pub mod step;

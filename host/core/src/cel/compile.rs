@@ -7,8 +7,8 @@ use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, L
 use cel::parser::Parser;
 
 use super::node::{Arithmetic, Fold, FoldKind, Function, Node, Order, Variable};
-use super::pattern::Pattern;
 use super::value::Value;
+use crate::pattern::Pattern;
 
 /// Longest expression, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 4096;
@@ -218,7 +218,7 @@ impl<'a> Compiler<'a> {
                  or use `contains`, `startsWith` and `endsWith`"
             ));
         }
-        let pattern = Arc::new(Pattern::compile(text)?);
+        let pattern = Arc::new(Pattern::compile(text).map_err(|error| error.to_string())?);
         self.patterns.push((text.to_owned(), Arc::clone(&pattern)));
         Ok(pattern)
     }

@@ -63,7 +63,10 @@ impl<'a> Evaluation<'a> {
                 functions::call(*function, &arguments, &mut self.budget)
             }
             Node::Matches(text, pattern) => match self.value(text)? {
-                Value::Text(text) => pattern.matches(&text, &mut self.budget).map(Value::Bool),
+                Value::Text(text) => {
+                    self.budget.take_steps(pattern.steps(&text))?;
+                    Ok(Value::Bool(pattern.is_match(&text)))
+                }
                 other => Fault::no_value(format!("`matches` takes a string, not {}", other.kind())),
             },
             Node::List(parts) => self.values(parts).map(|list| Value::List(Arc::new(list))),

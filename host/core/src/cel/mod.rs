@@ -14,7 +14,6 @@ mod evaluate;
 mod expression;
 mod functions;
 mod node;
-mod pattern;
 mod subject;
 mod value;
 

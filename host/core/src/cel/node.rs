@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::pattern::Pattern;
 use super::value::Value;
+use crate::pattern::Pattern;
 
 /// A part of an expression.
 #[derive(Debug)]
