@@ -5,6 +5,11 @@ use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
+use crate::stats::mean;
+
+/// Of the table: name, value, value in syncs, target, verdict, note.
+const COLUMNS: usize = 6;
+
 /// Everything that was measured.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -32,6 +37,8 @@ pub(crate) struct Row {
     pub(crate) unit: Unit,
     pub(crate) target: Option<Target>,
     pub(crate) note: String,
+    /// Whether it says what the disk can do, and nothing of the host.
+    pub(crate) is_probe: bool,
 }
 
 /// What a value counts.
@@ -58,12 +65,18 @@ pub(crate) enum Target {
 
 impl Row {
     pub(crate) fn new(name: impl Into<String>, value: f64, unit: Unit) -> Self {
-        Self { name: name.into(), value: Some(value), unit, target: None, note: String::new() }
+        let (name, value, note) = (name.into(), Some(value), String::new());
+        Self { name, value, unit, target: None, note, is_probe: false }
+    }
+
+    /// A number of the disk, which the other rows of its section are held against.
+    pub(crate) fn probe(name: impl Into<String>, value: f64, unit: Unit) -> Self {
+        Self { is_probe: true, ..Self::new(name, value, unit) }
     }
 
     /// A number that could not be had, and why.
     pub(crate) fn missing(name: impl Into<String>, unit: Unit, why: impl Into<String>) -> Self {
-        Self { name: name.into(), value: None, unit, target: None, note: why.into() }
+        Self { value: None, note: why.into(), ..Self::new(name, 0.0, unit) }
     }
 
     pub(crate) fn at_most(self, value: f64) -> Self {
@@ -86,7 +99,19 @@ impl Row {
         })
     }
 
-    fn cells(&self, quick: bool) -> [String; 5] {
+    /// A time in syncs of the disk, or how often a rate has something happen during one.
+    fn syncs(&self, sync_micros: f64) -> Option<f64> {
+        let value = self.value.filter(|_| !self.is_probe)?;
+        Some(match self.unit {
+            Unit::Micros => value / sync_micros,
+            Unit::Millis => value * 1e3 / sync_micros,
+            Unit::Seconds => value * 1e6 / sync_micros,
+            Unit::PerSecond => value * sync_micros / 1e6,
+            Unit::Bytes | Unit::Megabytes | Unit::Percent | Unit::Ratio => return None,
+        })
+    }
+
+    fn cells(&self, quick: bool, sync_micros: Option<f64>) -> [String; COLUMNS] {
         let verdict = match self.is_met().filter(|_| !quick) {
             Some(true) => "met",
             Some(false) => "MISSED",
@@ -95,6 +120,10 @@ impl Row {
         [
             self.name.clone(),
             self.value.map_or("not available".to_owned(), |value| self.unit.show(value)),
+            sync_micros.and_then(|micros| self.syncs(micros)).map_or(String::new(), |syncs| {
+                let unit = if self.unit == Unit::PerSecond { "a sync" } else { "syncs" };
+                format!("{} {unit}", number(syncs))
+            }),
             self.target.map_or(String::new(), |target| match target {
                 Target::AtMost(most) => format!("<= {}", self.unit.show(most)),
                 Target::AtLeast(least) => format!(">= {}", self.unit.show(least)),
@@ -104,7 +133,7 @@ impl Row {
         ]
     }
 
-    fn to_json(&self, quick: bool) -> Value {
+    fn to_json(&self, quick: bool, sync_micros: Option<f64>) -> Value {
         let (at_most, at_least) = match self.target {
             Some(Target::AtMost(most)) => (Some(most), None),
             Some(Target::AtLeast(least)) => (None, Some(least)),
@@ -114,6 +143,8 @@ impl Row {
             "name": self.name,
             "value": self.value,
             "unit": self.unit.word(),
+            "syncs": sync_micros.and_then(|micros| self.syncs(micros)),
+            "isProbe": self.is_probe,
             "targetAtMost": at_most,
             "targetAtLeast": at_least,
             "met": self.is_met().filter(|_| !quick),
@@ -162,6 +193,15 @@ fn number(value: f64) -> String {
     fraction.into_iter().fold(grouped, |grouped, fraction| grouped + "." + fraction)
 }
 
+impl Section {
+    /// What an append of 4 KiB and its sync took meanwhile: the mean of the medians of the probes.
+    fn sync_micros(&self) -> Option<f64> {
+        let probes: Vec<_> =
+            self.rows.iter().filter(|row| row.is_probe).filter_map(|row| row.value).collect();
+        (!probes.is_empty()).then(|| mean(&probes))
+    }
+}
+
 impl Report {
     /// Whether every measurement came to its end.
     pub(crate) fn is_complete(&self) -> bool {
@@ -170,8 +210,9 @@ impl Report {
 
     pub(crate) fn to_json(&self) -> Value {
         let sections = self.sections.iter().map(|section| {
-            let rows: Vec<_> = section.rows.iter().map(|row| row.to_json(self.quick)).collect();
-            json!({"name": section.name, "failed": section.failed, "rows": rows})
+            let sync = section.sync_micros();
+            let rows: Vec<_> = section.rows.iter().map(|row| row.to_json(self.quick, sync)).collect();
+            json!({"name": section.name, "failed": section.failed, "syncMicros": sync, "rows": rows})
         });
         json!({"quick": self.quick, "cores": self.cores, "sections": sections.collect::<Vec<_>>()})
     }
@@ -185,20 +226,21 @@ impl fmt::Display for Report {
             write!(f, "; quick: a tenth of the sizes, while the targets are those of the full ones")?;
         }
         writeln!(f)?;
-        let tables: Vec<Vec<[String; 5]>> = self
-            .sections
-            .iter()
-            .map(|section| section.rows.iter().map(|row| row.cells(self.quick)).collect())
-            .collect();
+        writeln!(f, "a sync is what the disk takes to append 4 KiB durably, in the same minute")?;
+        let cells = |section: &Section| {
+            let sync = section.sync_micros();
+            section.rows.iter().map(|row| row.cells(self.quick, sync)).collect()
+        };
+        let tables: Vec<Vec<[String; COLUMNS]>> = self.sections.iter().map(cells).collect();
         let width = |column: usize| {
             tables.iter().flatten().map(|cells| cells[column].chars().count()).max().unwrap_or_default()
         };
-        let [name, value, target, verdict] = [0, 1, 2, 3].map(width);
+        let [name, value, syncs, target, verdict] = [0, 1, 2, 3, 4].map(width);
         for (section, rows) in self.sections.iter().zip(&tables) {
             writeln!(f, "\n{}", section.name)?;
-            for [a, b, c, d, e] in rows {
+            for [a, b, c, d, e, g] in rows {
                 let mut line = String::new();
-                write!(line, "  {a:<name$}  {b:>value$}  {c:>target$}  {d:<verdict$}  {e}")?;
+                write!(line, "  {a:<name$}  {b:>value$}  {c:>syncs$}  {d:>target$}  {e:<verdict$}  {g}")?;
                 writeln!(f, "{}", line.trim_end())?;
             }
             if let Some(failed) = &section.failed {
@@ -217,7 +259,7 @@ mod tests {
         let rows = vec![
             Row::new("runs, 64 clients", 7123.4, Unit::PerSecond).at_least(6000.0).note("p99 14 ms"),
             Row::new("p50", 1.75, Unit::Millis).at_most(1.5),
-            Row::new("disk", 412.0, Unit::Micros),
+            Row::probe("disk", 500.0, Unit::Micros),
             Row::missing("wake", Unit::Micros, "no probe").at_most(100.0),
         ];
         let sections = vec![
@@ -231,12 +273,13 @@ mod tests {
     fn the_table_is_aligned_and_holds_each_number_against_its_target() {
         let expected = "\
 2 cores, shared with the load generator
+a sync is what the disk takes to append 4 KiB durably, in the same minute
 
 throughput
-  runs, 64 clients       7,123 /s  >= 6,000 /s  met     p99 14 ms
-  p50                     1.75 ms   <= 1.50 ms  MISSED
-  disk                     412 µs
-  wake              not available    <= 100 µs          no probe
+  runs, 64 clients       7,123 /s  3.56 a sync  >= 6,000 /s  met     p99 14 ms
+  p50                     1.75 ms   3.50 syncs   <= 1.50 ms  MISSED
+  disk                     500 µs
+  wake              not available                 <= 100 µs          no probe
 
 sleepers
   FAILED: the host ended
@@ -255,9 +298,10 @@ sleepers
     fn json_has_the_plain_numbers() {
         let json = report(false).to_json();
         let expected = json!({
-            "name": "p50", "value": 1.75, "unit": "ms", "targetAtMost": 1.5, "targetAtLeast": null,
-            "met": false, "note": "",
+            "name": "p50", "value": 1.75, "unit": "ms", "syncs": 3.5, "isProbe": false, "targetAtMost": 1.5,
+            "targetAtLeast": null, "met": false, "note": "",
         });
+        assert_eq!(json["sections"][0]["syncMicros"], 500.0);
         assert_eq!(json["sections"][0]["rows"][1], expected);
         assert_eq!(json["sections"][1]["failed"], "the host ended");
     }

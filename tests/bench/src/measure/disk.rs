@@ -25,7 +25,7 @@ pub(crate) fn disk(folder: &Path, when: &str) -> Result<Row> {
     let samples = Samples::new(micros).context("nothing was appended in time")?;
     let note = format!("p99 {:.0} µs, {:.0} in a second", samples.percentile(99), 1e6 / samples.mean());
     let name = format!("disk {when}: append 4 KiB + fdatasync, p50");
-    Ok(Row::new(name, samples.median(), Unit::Micros).note(note))
+    Ok(Row::probe(name, samples.median(), Unit::Micros).note(note))
 }
 
 fn append(file: &mut File) -> Result<Vec<Duration>> {
