@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +13,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::client::Client;
+use crate::process::{forget_peak_bytes, peak_bytes};
 
 /// Longest that a host may take to answer once it is started.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -21,10 +24,20 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(1);
 /// How much of the host's log an error shows.
 const LOG_TAIL_BYTES: usize = 2000;
 
+/// How a host is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    pub(crate) binary: PathBuf,
+    /// Of `serve`, beside the folder and the address.
+    pub(crate) arguments: Vec<String>,
+    /// Most memory, in bytes, that any host so launched has had resident by the time it ended.
+    pub(crate) peak: Arc<AtomicU64>,
+}
+
 /// A running host; it is killed, and its store deleted, when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Host {
-    binary: PathBuf,
+    launch: Launch,
     /// Holds the store and the log.
     folder: TempDir,
     child: Child,
@@ -33,13 +46,15 @@ pub(crate) struct Host {
 
 impl Host {
     /// Starts a host on a new store in a folder within `data`, and uploads a module to it.
-    pub(crate) async fn start(binary: &Path, module: &Path, data: &Path) -> Result<Self> {
+    pub(crate) async fn start(launch: Launch, module: &Path, data: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("host-").tempdir_in(data)?;
-        let (child, address) = spawn(binary, folder.path())?;
-        let mut host = Self { binary: binary.to_owned(), folder, child, address };
+        let (child, address) = spawn(&launch, folder.path())?;
+        let mut host = Self { launch, folder, child, address };
         host.answers().await?;
         let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
         host.connect().await?.upload(bytes).await.context("the host refused the test programs")?;
+        // Compiling the programs takes more memory than all that is measured.
+        forget_peak_bytes(host.pid());
         Ok(host)
     }
 
@@ -48,7 +63,7 @@ impl Host {
     pub(crate) fn kill_and_restart(&mut self) -> Result<Instant> {
         self.kill();
         let began = Instant::now();
-        (self.child, self.address) = spawn(&self.binary, self.folder.path())?;
+        (self.child, self.address) = spawn(&self.launch, self.folder.path())?;
         Ok(began)
     }
 
@@ -91,7 +106,14 @@ impl Host {
         String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL_BYTES)..]).into_owned()
     }
 
+    /// Most memory that the host has had resident since it has the test programs.
+    pub(crate) fn peak_bytes(&self) -> Result<u64> {
+        peak_bytes(self.pid())
+    }
+
     fn kill(&mut self) {
+        // A host that has ended of its own accord has no memory any more.
+        self.launch.peak.fetch_max(self.peak_bytes().unwrap_or_default(), Ordering::Relaxed);
         // Either fails only when the process has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
@@ -112,18 +134,19 @@ fn log(folder: &Path) -> PathBuf {
     folder.join("host.log")
 }
 
-fn spawn(binary: &Path, folder: &Path) -> Result<(Child, SocketAddr)> {
+fn spawn(launch: &Launch, folder: &Path) -> Result<(Child, SocketAddr)> {
     let address = free_address()?;
     let log = File::options().create(true).append(true).open(log(folder))?;
-    let mut command = Command::new(binary);
+    let mut command = Command::new(&launch.binary);
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"DORMOUSE_") || name == "RUST_LOG" {
             command.env_remove(name);
         }
     }
     command.arg("serve").arg("--data").arg(store(folder)).args(["--listen", &address.to_string()]);
+    command.args(&launch.arguments);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
+    let child = command.spawn().with_context(|| format!("cannot start {}", launch.binary.display()))?;
     Ok((child, address))
 }
 

@@ -14,6 +14,8 @@ mod stats;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -22,11 +24,14 @@ use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use host::Host;
-use report::{Report, Row, Section};
+use host::{Host, Launch};
+use report::{Report, Row, Section, Unit};
 
 /// Longest that one measurement may take, whatever it waits for. A million sleepers take most of it.
 const MEASUREMENT_LIMIT: Duration = Duration::from_secs(3600);
+
+/// The name of the row that every measurement with a host has.
+const PEAK: &str = "peak resident memory of the host";
 
 /// Measures a Dormouse host and puts each number beside its target.
 #[derive(Debug, Parser)]
@@ -82,6 +87,8 @@ struct Bench {
     /// How many stay asleep, in the measurement of that name.
     sleepers: usize,
     quick: bool,
+    /// Most memory that a host has had resident in this measurement.
+    peak: Arc<AtomicU64>,
 }
 
 impl Bench {
@@ -101,12 +108,18 @@ impl Bench {
             .with_context(|| format!("cannot make a folder in {}", data.display()))?;
         // Without a slash in it, a path would be looked for where the system keeps its programs.
         let sleepers = usize::try_from(arguments.sleepers)?;
-        Ok(Self { host: host.canonicalize()?, guest, data, sleepers, quick: arguments.quick })
+        let (host, quick) = (host.canonicalize()?, arguments.quick);
+        Ok(Self { host, guest, data, sleepers, quick, peak: Arc::default() })
     }
 
     /// A host with an empty store and the test programs.
     async fn start_host(&self) -> Result<Host> {
-        Host::start(&self.host, &self.guest, self.data.path()).await
+        Host::start(self.launch(), &self.guest, self.data.path()).await
+    }
+
+    /// How a host is started when nothing else is said.
+    fn launch(&self) -> Launch {
+        Launch { binary: self.host.clone(), arguments: Vec::new(), peak: Arc::clone(&self.peak) }
     }
 
     /// A number of things to measure, cut down if it is to be quick.
@@ -117,6 +130,7 @@ impl Bench {
     async fn measure(&self, what: Measurement) -> Section {
         let name = what.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned());
         eprintln!("measuring {name} ...");
+        self.peak.store(0, Ordering::Relaxed);
         let mut rows = Vec::new();
         let result = timeout(MEASUREMENT_LIMIT, self.rows(what, &mut rows)).await;
         let failed = match result {
@@ -124,6 +138,10 @@ impl Bench {
             Ok(Err(error)) => Some(format!("{error:#}")),
             Err(_) => Some(format!("it did not end within {MEASUREMENT_LIMIT:?}")),
         };
+        let peak = self.peak.load(Ordering::Relaxed);
+        if peak > 0 {
+            rows.push(Row::new(PEAK, peak as f64 / 1e6, Unit::Megabytes));
+        }
         Section { name, rows, failed }
     }
 

@@ -47,6 +47,17 @@ pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
     Ok(field(&status, "VmRSS:")? * 1024)
 }
 
+/// The most memory that a process has had in RAM, in bytes.
+pub(crate) fn peak_bytes(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the process has no status")?;
+    Ok(field(&status, "VmHWM:")? * 1024)
+}
+
+/// Lets [`peak_bytes`] begin anew. Where the kernel does not allow that, the peak stays.
+pub(crate) fn forget_peak_bytes(pid: u32) {
+    drop(fs::write(format!("/proc/{pid}/clear_refs"), "5"));
+}
+
 /// What the files in a folder take on the disk; holes in them take nothing.
 pub(crate) fn allocated_bytes(folder: &Path) -> Result<u64> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
@@ -93,7 +104,8 @@ mod tests {
     #[test]
     fn this_process_has_memory_and_has_used_the_processor() {
         let pid = std::process::id();
-        assert!(resident_bytes(pid).unwrap() > 100 << 10);
+        let resident = resident_bytes(pid).unwrap();
+        assert!(resident > 100 << 10 && peak_bytes(pid).unwrap() >= resident);
         assert!(Usage::of(pid).unwrap().cpu > Duration::ZERO);
     }
 }
