@@ -2,6 +2,7 @@
 //! its target. Everything is bounded in count and time, and every host is killed in the end.
 
 mod artefacts;
+mod beside;
 mod client;
 mod clock;
 mod host;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::time::sleep;
 
 use crate::Bench;
+use crate::beside::Beside;
 use crate::client::{Run, start_body};
 use crate::clock::{now_ms, parse_ms};
 use crate::load::start_all;
@@ -29,19 +30,20 @@ const LATENESS_LIMIT: Duration = Duration::from_secs(120);
 
 /// Sleepers that are all due in the same millisecond.
 pub(crate) async fn lateness_burst(bench: &Bench, rows: &mut Vec<Row>) -> Result<()> {
-    let sleepers = sleep_and_wake(bench, |_| 0).await?;
+    let (sleepers, worst) = sleep_and_wake(bench, |_| 0).await?;
     let last = sleepers.iter().map(|sleeper| sleeper.finished_late_ms).fold(0.0, f64::max);
     let [woke, finished] = lateness(&sleepers)?;
     let rate = sleepers.len() as f64 / last * 1e3;
-    rows.extend([woke.at_most(1_000.0), finished, Row::new("woken and completed", rate, Unit::PerSecond)]);
+    let rate = Row::new("woken and completed", rate, Unit::PerSecond);
+    rows.extend([woke.at_most(1_000.0), finished, rate, worst]);
     Ok(())
 }
 
 /// Sleepers of which one is due every 2 ms.
 pub(crate) async fn lateness_steady(bench: &Bench, rows: &mut Vec<Row>) -> Result<()> {
-    let sleepers = sleep_and_wake(bench, |number| number * 1000 / STEADY_PER_SECOND).await?;
+    let (sleepers, worst) = sleep_and_wake(bench, |number| number * 1000 / STEADY_PER_SECOND).await?;
     let [woke, finished] = lateness(&sleepers)?;
-    rows.extend([woke.at_most(20.0), finished]);
+    rows.extend([woke.at_most(20.0), finished, worst]);
     Ok(())
 }
 
@@ -76,12 +78,12 @@ fn lateness(sleepers: &[Sleeper]) -> Result<[Row; 2]> {
     ])
 }
 
-/// Brings all sleepers to sleep, lets them wake, and reads what they say. `offset_ms` is the delay
-/// of each one's deadline behind that of the first.
+/// Brings all sleepers to sleep, lets them wake, and reads what they say; also gives the worst
+/// answer beside them. `offset_ms` is the delay of each one's deadline behind that of the first.
 async fn sleep_and_wake(
     bench: &Bench,
     offset_ms: impl Fn(usize) -> usize + Send + Sync + 'static,
-) -> Result<Vec<Sleeper>> {
+) -> Result<(Vec<Sleeper>, Row)> {
     let count = bench.size(SLEEPERS);
     let host = bench.start_host().await?;
     let mut client = host.connect().await?;
@@ -95,13 +97,17 @@ async fn sleep_and_wake(
     client.counted(SLEEP_UNTIL, "sleeping", count, until(due)).await?;
     ensure!(now_ms() < due, "the first sleeper was due before all slept");
 
-    // Nothing is asked of the host while they wake.
+    // Of the host nothing is asked while they wake but by the client beside them.
+    let beside = Beside::start(host.address())?;
     sleep(until(last) + Duration::from_secs(1)).await;
+    let worst = beside.end().await?;
     client.counted(SLEEP_UNTIL, "completed", count + 1, LATENESS_LIMIT).await?;
     let runs = client.completed(SLEEP_UNTIL).await?;
     // The first of all, which is last in the list, only warmed the host up.
     ensure!(runs.len() == count + 1, "{} runs are listed as completed, not {}", runs.len(), count + 1);
-    runs[..count].iter().map(|run| Sleeper::of(run).with_context(|| format!("run {}", run.id))).collect()
+    let sleepers =
+        runs[..count].iter().map(|run| Sleeper::of(run).with_context(|| format!("run {}", run.id)));
+    Ok((sleepers.collect::<Result<_>>()?, worst))
 }
 
 /// How long it is until a time; nothing when it has passed.

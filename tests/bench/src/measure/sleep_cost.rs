@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::Bench;
+use crate::beside::Beside;
 use crate::client::Client;
 use crate::clock::parse_ms;
 use crate::programs::{self, COUNTER};
@@ -52,6 +53,11 @@ pub(crate) async fn sleep_cost(bench: &Bench, rows: &mut Vec<Row>) -> Result<()>
         rows.extend(all);
         rows.push(Row::new(format!("after {MANY} against after {FEW}"), ratio, Unit::Ratio).at_most(1.1));
     }
+
+    // In a run of its own: a call beside a sleep shares its commit, and so its cost.
+    let beside = Beside::start(host.address())?;
+    laps(&mut client, 0).await?;
+    rows.push(beside.end().await?);
     Ok(())
 }
 

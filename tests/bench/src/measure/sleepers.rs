@@ -9,16 +9,21 @@ use tokio::time::sleep;
 
 use super::{idle, restart};
 use crate::Bench;
+use crate::beside::Beside;
 use crate::client::start_body;
+use crate::clock::now_ms;
 use crate::host::Host;
 use crate::load::start_all;
 use crate::process::{allocated_bytes, resident_bytes};
-use crate::programs::{self, COUNTER, ECHO, MAP_CHECKSUM};
+use crate::programs::{self, COUNTER, ECHO, MAP_CHECKSUM, SLEEP_UNTIL};
 use crate::report::{Row, Unit};
 
 /// Sleepers that hold data, and how much.
 const LADEN_SLEEPERS: usize = 1_000;
 const LADEN_ENTRIES: usize = 1_000;
+
+/// Runs that are brought to sleep beside the others, with calls beside them.
+const MORE: usize = 10_000;
 
 const STARTERS: usize = 64;
 
@@ -49,6 +54,7 @@ pub(crate) async fn sleepers(bench: &Bench, rows: &mut Vec<Row>) -> Result<()> {
             .note(format!("{resident_empty:.0} MB before the first of them")),
     ]);
     rows.extend(idle::idle(&host).await?);
+    rows.push(worst_beside_more(&host, bench.size(MORE)).await?);
     rows.extend(restart::restart(&mut host, COUNTER, count).await?);
     drop(host);
 
@@ -84,6 +90,15 @@ async fn fall_asleep(host: &Host, workflow: &str, input: Value, count: usize) ->
     sleep(SETTLING).await;
     let taken = allocated_bytes(&host.store())?.saturating_sub(before);
     Ok(Asleep { per_second, bytes_each: taken as f64 / count as f64 })
+}
+
+/// Brings more runs to sleep, with calls beside them: those leave rows behind, which would count as
+/// the sleepers' in the numbers above.
+async fn worst_beside_more(host: &Host, count: usize) -> Result<Row> {
+    let body = start_body(&programs::sleep_until(now_ms() + A_DAY_MS as i64));
+    let beside = Beside::start(host.address())?;
+    start_all(host.address(), STARTERS, SLEEP_UNTIL, count, LIMIT, move |_| body.clone()).await?;
+    beside.end_as(format!("worst answer beside {count} more that fall asleep")).await
 }
 
 /// The design has two targets: one of 10,000 sleepers, one of a million.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::Bench;
+use crate::beside::Beside;
 use crate::client::{start_body, start_path};
 use crate::host::Host;
 use crate::load::{Load, Requests, drive};
@@ -40,12 +41,15 @@ pub(crate) async fn throughput(bench: &Bench, rows: &mut Vec<Row>) -> Result<()>
         Row::new("1 client, runs", one.per_second(), Unit::PerSecond).note(note),
     ]);
 
+    let beside = Beside::start(host.address())?;
     let (all, note) = load(&host, CLIENTS, bench.size(RUNS_OF_ALL)).await?;
+    let worst = beside.end().await?;
     let latencies = Samples::millis(&all.latencies).context("no run completed")?;
     let p99 = format!("p99 {:.2} ms", latencies.percentile(99));
     rows.extend([
         Row::new("64 clients, runs", all.per_second(), Unit::PerSecond).at_least(6_000.0).note(note),
         Row::new("64 clients, call to completed, p50", latencies.median(), Unit::Millis).note(p99),
+        worst,
     ]);
     Ok(())
 }
