@@ -19,10 +19,10 @@ const SUBCOMMAND: &str = "probe";
 
 /// A number of the answer, its name for people and its target in microseconds.
 const TIMES: [(&str, &str, Option<f64>); 4] = [
-    ("instantiateMicros", "start of an instance: instantiate + init", Some(50.0)),
+    ("instantiateMicros", "start of an instance: instantiate + init", Some(15.0)),
     ("snapshotMicros", "take a snapshot", None),
     ("restoreMicros", "restore a snapshot", None),
-    ("wakeMicros", "wake: restore to first instruction", Some(100.0)),
+    ("wakeMicros", "wake: restore to first instruction", Some(30.0)),
 ];
 
 #[derive(Deserialize)]

@@ -35,7 +35,7 @@ pub(crate) async fn lateness_burst(bench: &Bench, rows: &mut Vec<Row>) -> Result
     let [woke, finished] = lateness(&sleepers)?;
     let rate = sleepers.len() as f64 / last * 1e3;
     let rate = Row::new("woken and completed", rate, Unit::PerSecond);
-    rows.extend([woke.at_most(1_000.0), finished, rate, worst]);
+    rows.extend([woke.at_most(400.0), finished, rate, worst]);
     Ok(())
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn lateness_burst(bench: &Bench, rows: &mut Vec<Row>) -> Result
 pub(crate) async fn lateness_steady(bench: &Bench, rows: &mut Vec<Row>) -> Result<()> {
     let (sleepers, worst) = sleep_and_wake(bench, |number| number * 1000 / STEADY_PER_SECOND).await?;
     let [woke, finished] = lateness(&sleepers)?;
-    rows.extend([woke.at_most(20.0), finished, worst]);
+    rows.extend([woke.at_most(5.0), finished, worst]);
     Ok(())
 }
 

@@ -22,6 +22,9 @@ const KILLS: usize = 5;
 const LOADED: Duration = Duration::from_millis(300);
 const CLIENTS: usize = 16;
 
+/// The design's target, whatever the number of sleepers.
+const SECONDS_MAX: f64 = 0.05;
+
 /// Kills the host again and again; all sleepers of the workflow must be there each time.
 pub(crate) async fn restart(host: &mut Host, workflow: &str, sleepers: usize) -> Result<Vec<Row>> {
     let (mut healthy, mut answered, mut resident) = (Vec::new(), Vec::new(), Vec::new());
@@ -44,16 +47,11 @@ pub(crate) async fn restart(host: &mut Host, workflow: &str, sleepers: usize) ->
     };
     let resident = Samples::new(resident).context("the host was never killed")?;
     Ok(vec![
-        row("start after kill -9 to first run completed", &answered)?.at_most(seconds_max(sleepers)),
+        row("start after kill -9 to first run completed", &answered)?.at_most(SECONDS_MAX),
         row("start after kill -9 to answer of /healthz", &healthy)?,
         Row::new("resident memory after it", resident.median(), Unit::Megabytes)
             .at_most(resident_megabytes_max(sleepers)),
     ])
-}
-
-/// The design has two targets: one of 10,000 sleepers, one of a million.
-fn seconds_max(sleepers: usize) -> f64 {
-    if sleepers > 10_000 { 2.0 } else { 0.2 }
 }
 
 /// Lets clients complete runs for a while, and leaves them in the middle of it.

@@ -49,9 +49,9 @@ pub(crate) async fn sleep_cost(bench: &Bench, rows: &mut Vec<Row>) -> Result<()>
                 samples.max()
             ))
         });
-        let all = if sleep_ms == 0 { [few.at_most(0.5), many.at_most(0.5)] } else { [few, many] };
+        let all = if sleep_ms == 0 { [few.at_most(0.3), many.at_most(0.3)] } else { [few, many] };
         rows.extend(all);
-        rows.push(Row::new(format!("after {MANY} against after {FEW}"), ratio, Unit::Ratio).at_most(1.1));
+        rows.push(Row::new(format!("after {MANY} against after {FEW}"), ratio, Unit::Ratio).at_most(1.05));
     }
 
     // In a run of its own: a call beside a sleep shares its commit, and so its cost.

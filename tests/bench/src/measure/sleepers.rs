@@ -48,7 +48,7 @@ pub(crate) async fn sleepers(bench: &Bench, rows: &mut Vec<Row>) -> Result<()> {
     rows.extend([
         Row::new("started and brought to sleep", asleep.per_second, Unit::PerSecond)
             .note(format!("{count} sleepers")),
-        Row::new("on disk per sleeper", asleep.bytes_each, Unit::Bytes).at_most(4_000.0),
+        Row::new("on disk per sleeper", asleep.bytes_each, Unit::Bytes).at_most(1_800.0),
         Row::new("resident memory", resident, Unit::Megabytes)
             .at_most(resident_megabytes_max(count))
             .note(format!("{resident_empty:.0} MB before the first of them")),
@@ -101,9 +101,13 @@ async fn worst_beside_more(host: &Host, count: usize) -> Result<Row> {
     beside.end_as(format!("worst answer beside {count} more that fall asleep")).await
 }
 
-/// The design has two targets: one of 10,000 sleepers, one of a million.
+/// The design has three targets: of ten thousand, a million and ten million sleepers.
 pub(super) fn resident_megabytes_max(sleepers: usize) -> f64 {
-    if sleepers > 10_000 { 1_000.0 } else { 100.0 }
+    match sleepers {
+        0..=10_000 => 70.0,
+        10_001..=1_000_000 => 130.0,
+        _ => 300.0,
+    }
 }
 
 fn megabytes(bytes: u64) -> f64 {
