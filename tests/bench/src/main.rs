@@ -1,6 +1,7 @@
 //! `cargo numbers`: measures a real host over HTTP, as any user could, and puts each number beside
 //! its target. Everything is bounded in count and time, and every host is killed in the end.
 
+mod against;
 mod artefacts;
 mod beside;
 mod client;
@@ -25,6 +26,7 @@ use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
+use against::{Comparison, Earlier};
 use host::{Host, Launch};
 use report::{Report, Row, Section, Unit};
 
@@ -56,6 +58,9 @@ struct Arguments {
     /// A tenth of the sizes: a look at whether all works, not numbers to quote
     #[arg(long)]
     quick: bool,
+    /// Compare with an earlier run, of another build for instance: its output with `--json`
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -183,6 +188,8 @@ async fn main() -> ExitCode {
 /// Measures and prints; whether every measurement came to its end. A missed target is a result,
 /// not a failure.
 async fn run(arguments: &Arguments) -> Result<bool> {
+    // Before anything is measured: a report that cannot be read is found out at once.
+    let before = arguments.against.as_deref().map(Earlier::read).transpose()?;
     let bench = Bench::new(arguments)?;
     let chosen = |what: &Measurement| arguments.only.is_empty() || arguments.only.contains(what);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -199,9 +206,12 @@ async fn run(arguments: &Arguments) -> Result<bool> {
         report.sections.push(section);
     }
     if arguments.json {
-        println!("{:#}", report.to_json());
+        println!("{:#}", report.to_json(before.as_ref()));
     } else {
         print!("{report}");
+        if let Some(before) = &before {
+            print!("\n{}", Comparison { before, after: &report });
+        }
     }
     Ok(report.is_complete())
 }

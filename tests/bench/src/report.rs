@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
+use crate::against::{Change, Earlier};
 use crate::stats::mean;
 
 /// Of the table: name, value, value in syncs, target, verdict, note.
@@ -133,7 +134,7 @@ impl Row {
         ]
     }
 
-    fn to_json(&self, quick: bool, sync_micros: Option<f64>) -> Value {
+    fn to_json(&self, quick: bool, sync_micros: Option<f64>, change: Option<Change>) -> Value {
         let (at_most, at_least) = match self.target {
             Some(Target::AtMost(most)) => (Some(most), None),
             Some(Target::AtLeast(least)) => (None, Some(least)),
@@ -149,12 +150,15 @@ impl Row {
             "targetAtLeast": at_least,
             "met": self.is_met().filter(|_| !quick),
             "note": self.note,
+            "change": change.map(|change| {
+                json!({"before": change.before, "ratio": change.ratio, "isWorse": change.is_worse})
+            }),
         })
     }
 }
 
 impl Unit {
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Micros => "µs",
             Self::Millis => "ms",
@@ -167,9 +171,14 @@ impl Unit {
         }
     }
 
-    fn show(self, value: f64) -> String {
-        format!("{} {}", number(value), self.word())
+    pub(crate) fn show(self, value: f64) -> String {
+        shown(value, self.word())
     }
+}
+
+/// A value with the word of its unit.
+pub(crate) fn shown(value: f64, unit: &str) -> String {
+    format!("{} {unit}", number(value))
 }
 
 /// Three significant digits or all before the point, with the thousands set apart.
@@ -208,10 +217,15 @@ impl Report {
         self.sections.iter().all(|section| section.failed.is_none())
     }
 
-    pub(crate) fn to_json(&self) -> Value {
+    /// With what became of each number since an earlier report, if there is one.
+    pub(crate) fn to_json(&self, before: Option<&Earlier>) -> Value {
         let sections = self.sections.iter().map(|section| {
             let sync = section.sync_micros();
-            let rows: Vec<_> = section.rows.iter().map(|row| row.to_json(self.quick, sync)).collect();
+            let to_json = |row: &Row| {
+                let change = before.and_then(|before| before.change(section, row));
+                row.to_json(self.quick, sync, change)
+            };
+            let rows: Vec<_> = section.rows.iter().map(to_json).collect();
             json!({"name": section.name, "failed": section.failed, "syncMicros": sync, "rows": rows})
         });
         json!({"quick": self.quick, "cores": self.cores, "sections": sections.collect::<Vec<_>>()})
@@ -291,15 +305,15 @@ sleepers
     fn a_quick_report_judges_nothing() {
         let text = report(true).to_string();
         assert!(text.contains(">= 6,000 /s") && !text.contains("met") && !text.contains("MISSED"), "{text}");
-        assert_eq!(report(true).to_json()["sections"][0]["rows"][0]["met"], Value::Null);
+        assert_eq!(report(true).to_json(None)["sections"][0]["rows"][0]["met"], Value::Null);
     }
 
     #[test]
     fn json_has_the_plain_numbers() {
-        let json = report(false).to_json();
+        let json = report(false).to_json(None);
         let expected = json!({
             "name": "p50", "value": 1.75, "unit": "ms", "syncs": 3.5, "isProbe": false, "targetAtMost": 1.5,
-            "targetAtLeast": null, "met": false, "note": "",
+            "targetAtLeast": null, "met": false, "note": "", "change": null,
         });
         assert_eq!(json["sections"][0]["syncMicros"], 500.0);
         assert_eq!(json["sections"][0]["rows"][1], expected);
