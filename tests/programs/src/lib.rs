@@ -49,6 +49,7 @@ dormouse_sdk::__declare_module![
     hostile::huge_output::huge_output,
     hostile::log_flood::log_flood,
     hostile::memory_bomb::memory_bomb,
+    hostile::script::script,
     hostile::spawn_flood::spawn_flood,
     hostile::stuck::stuck,
     hostile::trap_after_effects::trap_after_effects,
@@ -63,6 +64,7 @@ impl guest::Guest for Programs {
     fn definition() -> Vec<definitions::Workflow> {
         let mut workflows = Exports::<__DormouseModule>::definition();
         workflows.push(hostile::nonsense::definition());
+        workflows.extend(hostile::declared::definitions());
         workflows
     }
 
@@ -73,6 +75,9 @@ impl guest::Guest for Programs {
     fn start(context: guest::TaskContext) -> guest::StepResult {
         if context.workflow == hostile::nonsense::NAME {
             return hostile::nonsense::start(&context.input);
+        }
+        if context.workflow.starts_with(hostile::declared::PREFIX) {
+            return hostile::declared::start(context.input);
         }
         Exports::<__DormouseModule>::start(context)
     }
