@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Method, Request};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,6 +42,14 @@ pub(crate) struct Run {
     pub(crate) input: Value,
     pub(crate) output: Value,
     pub(crate) finished_at: Option<String>,
+}
+
+/// What became of a module that was offered.
+#[derive(Debug)]
+pub(crate) enum Offered {
+    Taken,
+    /// With the host's reason.
+    Refused(String),
 }
 
 /// A transition in a run's history.
@@ -82,9 +90,35 @@ impl Client {
         self.send(Method::POST, path, "application/json", body).await
     }
 
+    /// The answer to JSON that is sent by any method; fails as [`get`](Self::get) does.
+    pub(crate) async fn ask(&mut self, method: Method, path: &str, body: &Value) -> Result<Value> {
+        let answer = self.send(method, path, "application/json", body.to_string().into()).await?;
+        if answer.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&answer)?) }
+    }
+
+    /// Uploads a module.
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses it.
     pub(crate) async fn upload(&mut self, module: Vec<u8>) -> Result<()> {
-        self.send(Method::POST, "/api/v1/modules", "application/wasm", module.into()).await?;
-        Ok(())
+        match self.offer(module).await? {
+            Offered::Taken => Ok(()),
+            Offered::Refused(why) => bail!("the module was refused: {why}"),
+        }
+    }
+
+    /// Uploads a module that the host may refuse.
+    pub(crate) async fn offer(&mut self, module: Vec<u8>) -> Result<Offered> {
+        let (status, body) =
+            self.exchange(Method::POST, "/api/v1/modules", "application/wasm", module.into()).await?;
+        if status.is_success() {
+            return Ok(Offered::Taken);
+        }
+        ensure!(status.is_client_error(), "the upload was answered with {status}");
+        let text = String::from_utf8_lossy(&body);
+        let errors: Value = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(Offered::Refused(errors["errors"][0]["description"].as_str().unwrap_or(&text).to_owned()))
     }
 
     /// Starts a run and waits until it has completed.
@@ -156,7 +190,20 @@ impl Client {
         }
     }
 
+    /// The body of an answer that must be a success.
     async fn send(&mut self, method: Method, path: &str, content: &str, body: Bytes) -> Result<Bytes> {
+        let (status, body) = self.exchange(method, path, content, body).await?;
+        ensure!(status.is_success(), "{path} was answered with {status}: {}", String::from_utf8_lossy(&body));
+        Ok(body)
+    }
+
+    async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        content: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes)> {
         let exchange = async {
             let request = Request::builder()
                 .method(method)
@@ -167,13 +214,7 @@ impl Client {
             self.sender.ready().await?;
             let response = self.sender.send_request(request).await?;
             let status = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
-            ensure!(
-                status.is_success(),
-                "{path} was answered with {status}: {}",
-                String::from_utf8_lossy(&body)
-            );
-            Ok(body)
+            Ok((status, response.into_body().collect().await?.to_bytes()))
         };
         timeout(ANSWER_LIMIT, exchange)
             .await

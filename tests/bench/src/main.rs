@@ -52,8 +52,8 @@ struct Arguments {
     /// Measure only these
     #[arg(long, value_name = "NAME", num_args = 1.., value_enum)]
     only: Vec<Measurement>,
-    /// Sleepers of the last measurement
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    /// Sleepers of `sleepers` and `backlog`
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
     sleepers: u32,
     /// A tenth of the sizes: a look at whether all works, not numbers to quote
     #[arg(long)]
@@ -81,6 +81,12 @@ enum Measurement {
     SleepCost,
     /// Disk, memory, idling and restart with many sleepers
     Sleepers,
+    /// A cron beside sleepers that are all due at once
+    Backlog,
+    /// Events against 100,000 waits on one key with filters of their own
+    FilteredWaits,
+    /// A run that spawns and joins 10,000 children
+    Join,
 }
 
 /// What every measurement needs.
@@ -90,7 +96,7 @@ struct Bench {
     guest: PathBuf,
     /// Deleted in the end.
     data: TempDir,
-    /// How many stay asleep, in the measurement of that name.
+    /// How many sleep, in `sleepers` and `backlog`.
     sleepers: usize,
     quick: bool,
     /// Most memory that a host has had resident in this measurement.
@@ -162,6 +168,9 @@ impl Bench {
             Measurement::LatenessSteady => measure::lateness_steady(self, rows).await,
             Measurement::SleepCost => measure::sleep_cost(self, rows).await,
             Measurement::Sleepers => measure::sleepers(self, rows).await,
+            Measurement::Backlog => measure::backlog(self, rows).await,
+            Measurement::FilteredWaits => measure::filtered_waits(self, rows).await,
+            Measurement::Join => measure::join(self, rows).await,
         }?;
         rows.push(self.disk("after")?);
         Ok(())

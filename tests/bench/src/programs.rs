@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use crate::clock::parse_ms;
+
 /// The package of the programs.
 pub(crate) const PACKAGE: &str = "dormouse-programs";
 
@@ -17,6 +19,15 @@ pub(crate) const SLEEP_UNTIL: &str = "sleep-until";
 
 /// Fills a map, sleeps once with it, and returns a checksum of it.
 pub(crate) const MAP_CHECKSUM: &str = "map-checksum";
+
+/// Waits for one event and gives it back.
+pub(crate) const EVENT_WAITER: &str = "event-waiter";
+
+/// Spawns children, joins them and adds up what they give.
+pub(crate) const PARENT: &str = "parent";
+
+/// Says what it knows of its run.
+pub(crate) const ABOUT: &str = "about";
 
 /// An input of `echo`.
 pub(crate) fn echo() -> Value {
@@ -46,4 +57,36 @@ pub(crate) fn woke(output: &Value) -> Option<i64> {
 /// An input of `map-checksum`.
 pub(crate) fn map_checksum(entries: usize, sleep_ms: u64) -> Value {
     json!({"n": entries, "sleep_ms": sleep_ms})
+}
+
+/// An input of `event-waiter`.
+pub(crate) fn event_waiter(pattern: &str, filter: &str) -> Value {
+    json!({"pattern": pattern, "filter": filter})
+}
+
+/// The filter that was given to `event-waiter`.
+pub(crate) fn filter(input: &Value) -> Option<&str> {
+    input["filter"].as_str()
+}
+
+/// The payload of the event that `event-waiter` received, of its output.
+pub(crate) fn payload(output: &Value) -> &Value {
+    &output["payload"]
+}
+
+/// An input of `parent`.
+pub(crate) fn parent(children: usize) -> Value {
+    json!({ "children": children })
+}
+
+/// What `parent` gives.
+pub(crate) fn sum_of_children(children: usize) -> usize {
+    (0..children).map(|number| number * 2).sum()
+}
+
+/// When a run of `about` was due and when it began by the guest's own clock, in milliseconds since
+/// the Unix epoch, of its output.
+pub(crate) fn due_and_begun(output: &Value) -> Option<(i64, i64)> {
+    let millis = |name: &str| parse_ms(output[name].as_str()?).ok();
+    Some((millis("scheduled_at")?, millis("now")?))
 }

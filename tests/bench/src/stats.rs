@@ -24,6 +24,11 @@ impl Samples {
         self.0[rank.min(self.0.len()) - 1]
     }
 
+    /// How many there are; never 0.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn median(&self) -> f64 {
         self.percentile(50)
     }
