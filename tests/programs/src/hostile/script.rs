@@ -48,8 +48,8 @@ pub(crate) struct Push {
 /// Waits for events, many at once.
 #[data]
 pub(crate) struct Waits {
+    /// `{n}` in it and in the filter stands for the number of the wait, from 0.
     pattern: String,
-    /// `{n}` in it stands for the number of the wait, from 0.
     filter: Option<String>,
     look_back_ms: Option<u64>,
     times: u32,
@@ -97,9 +97,10 @@ pub(crate) async fn script(ctx: Context, acts: Vec<Act>) -> Result<()> {
 
 async fn wait(ctx: Context, waits: &Waits) -> Result<()> {
     let open = |number: u32| {
-        let mut wait = ctx.wait_for_event::<Value>(&waits.pattern);
+        let numbered = |text: &str| text.replace("{n}", &number.to_string());
+        let mut wait = ctx.wait_for_event::<Value>(&numbered(&waits.pattern));
         if let Some(filter) = &waits.filter {
-            wait = wait.filter(filter.replace("{n}", &number.to_string()));
+            wait = wait.filter(numbered(filter));
         }
         if let Some(ms) = waits.look_back_ms {
             wait = wait.look_back(Duration::from_millis(ms));
