@@ -106,6 +106,12 @@ impl Host {
         String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL_BYTES)..]).into_owned()
     }
 
+    /// Lets [`peak_bytes`](Self::peak_bytes) begin anew; what it was goes into the measurement's.
+    pub(crate) fn forget_peak(&self) {
+        self.launch.peak.fetch_max(self.peak_bytes().unwrap_or_default(), Ordering::Relaxed);
+        forget_peak_bytes(self.pid());
+    }
+
     /// Most memory that the host has had resident since it has the test programs.
     pub(crate) fn peak_bytes(&self) -> Result<u64> {
         peak_bytes(self.pid())

@@ -55,6 +55,9 @@ struct Arguments {
     /// Sleepers of `sleepers` and `backlog`
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
     sleepers: u32,
+    /// Of `hostile`, only the loads with this text in their names
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    loads: String,
     /// A tenth of the sizes: a look at whether all works, not numbers to quote
     #[arg(long)]
     quick: bool,
@@ -87,6 +90,8 @@ enum Measurement {
     FilteredWaits,
     /// A run that spawns and joins 10,000 children
     Join,
+    /// Modules and loads that mean harm, and a trivial call beside each
+    Hostile,
 }
 
 /// What every measurement needs.
@@ -98,6 +103,8 @@ struct Bench {
     data: TempDir,
     /// How many sleep, in `sleepers` and `backlog`.
     sleepers: usize,
+    /// What the names of the loads have in them, in `hostile`.
+    loads: String,
     quick: bool,
     /// Most memory that a host has had resident in this measurement.
     peak: Arc<AtomicU64>,
@@ -120,8 +127,8 @@ impl Bench {
             .with_context(|| format!("cannot make a folder in {}", data.display()))?;
         // Without a slash in it, a path would be looked for where the system keeps its programs.
         let sleepers = usize::try_from(arguments.sleepers)?;
-        let (host, quick) = (host.canonicalize()?, arguments.quick);
-        Ok(Self { host, guest, data, sleepers, quick, peak: Arc::default() })
+        let (host, loads, quick) = (host.canonicalize()?, arguments.loads.clone(), arguments.quick);
+        Ok(Self { host, guest, data, sleepers, loads, quick, peak: Arc::default() })
     }
 
     /// A host with an empty store and the test programs.
@@ -171,6 +178,7 @@ impl Bench {
             Measurement::Backlog => measure::backlog(self, rows).await,
             Measurement::FilteredWaits => measure::filtered_waits(self, rows).await,
             Measurement::Join => measure::join(self, rows).await,
+            Measurement::Hostile => measure::hostile(self, rows).await,
         }?;
         rows.push(self.disk("after")?);
         Ok(())

@@ -26,6 +26,9 @@ pub(crate) const EVENT_WAITER: &str = "event-waiter";
 /// Spawns children, joins them and adds up what they give.
 pub(crate) const PARENT: &str = "parent";
 
+/// Does what its input says, a list of things to do.
+pub(crate) const SCRIPT: &str = "script";
+
 /// Says what it knows of its run.
 pub(crate) const ABOUT: &str = "about";
 

@@ -3,6 +3,7 @@
 mod backlog;
 mod disk;
 mod filtered_waits;
+mod hostile;
 mod idle;
 mod instance;
 mod join;
@@ -15,6 +16,7 @@ mod throughput;
 pub(crate) use backlog::backlog;
 pub(crate) use disk::disk;
 pub(crate) use filtered_waits::filtered_waits;
+pub(crate) use hostile::hostile;
 pub(crate) use instance::instance;
 pub(crate) use join::join;
 pub(crate) use lateness::{lateness_burst, lateness_steady};
