@@ -30,6 +30,14 @@ pub(crate) fn guest() -> Result<PathBuf> {
     Ok(target()?.join(GUEST_TARGET).join(GUEST_PROFILE).join(file))
 }
 
+/// The library that moves the clock of a host.
+pub(crate) fn clock_shift() -> Result<PathBuf> {
+    build(&["--release", "--package", env!("CARGO_PKG_NAME"), "--lib"])?;
+    let library = target()?.join("release").join("libdormouse_bench_shift.so");
+    ensure!(library.is_file(), "there is no file {}", library.display());
+    Ok(library)
+}
+
 /// Builds a package when this program was started by cargo; otherwise what is there is measured.
 fn build(arguments: &[&str]) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };

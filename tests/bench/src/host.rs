@@ -30,9 +30,21 @@ pub(crate) struct Launch {
     pub(crate) binary: PathBuf,
     /// Of `serve`, beside the folder and the address.
     pub(crate) arguments: Vec<String>,
+    pub(crate) clock: Option<ClockBack>,
     /// Most memory, in bytes, that any host so launched has had resident by the time it ended.
     pub(crate) peak: Arc<AtomicU64>,
 }
+
+/// The wall clock of a host, moved back.
+#[derive(Debug, Clone)]
+pub(crate) struct ClockBack {
+    /// The library that does it; it reads the seconds from the variable.
+    pub(crate) library: PathBuf,
+    pub(crate) by: Duration,
+}
+
+/// The variable of [`ClockBack`].
+const CLOCK_VARIABLE: &str = "NUMBERS_CLOCK_BACK_SECONDS";
 
 /// A running host; it is killed, and its store deleted, when this value is dropped.
 #[derive(Debug)]
@@ -65,6 +77,12 @@ impl Host {
         let began = Instant::now();
         (self.child, self.address) = spawn(&self.launch, self.folder.path())?;
         Ok(began)
+    }
+
+    /// As [`kill_and_restart`](Self::kill_and_restart), with the clock as it is.
+    pub(crate) fn kill_and_restart_now(&mut self) -> Result<Instant> {
+        self.launch.clock = None;
+        self.kill_and_restart()
     }
 
     /// Returns once `/healthz` answers.
@@ -151,6 +169,9 @@ fn spawn(launch: &Launch, folder: &Path) -> Result<(Child, SocketAddr)> {
     }
     command.arg("serve").arg("--data").arg(store(folder)).args(["--listen", &address.to_string()]);
     command.args(&launch.arguments);
+    if let Some(clock) = &launch.clock {
+        command.env("LD_PRELOAD", &clock.library).env(CLOCK_VARIABLE, clock.by.as_secs().to_string());
+    }
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let child = command.spawn().with_context(|| format!("cannot start {}", launch.binary.display()))?;
     Ok((child, address))

@@ -20,14 +20,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use against::{Comparison, Earlier};
-use host::{Host, Launch};
+use host::{ClockBack, Host, Launch};
 use report::{Report, Row, Section, Unit};
 
 /// Longest that one measurement may take, whatever it waits for. A million sleepers take most of it.
@@ -55,6 +55,15 @@ struct Arguments {
     /// Sleepers of `sleepers` and `backlog`
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
     sleepers: u32,
+    /// Measure `long`, too: up to an hour, and twice as many bytes on the disk as `--long-bytes`
+    #[arg(long)]
+    long: bool,
+    /// Size of the store at which `long` fills it no further
+    #[arg(long, value_name = "BYTES", default_value_t = 10_000_000_000, requires = "long")]
+    long_bytes: u64,
+    /// Longest that `long` may fill the store, and then look at it, together
+    #[arg(long, value_name = "MINUTES", default_value_t = 60, requires = "long", value_parser = clap::value_parser!(u32).range(1..=1440))]
+    long_minutes: u32,
     /// Of `hostile`, only the loads with this text in their names
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     loads: String,
@@ -90,8 +99,12 @@ enum Measurement {
     FilteredWaits,
     /// A run that spawns and joins 10,000 children
     Join,
+    /// Throughput while as many runs go, by retention, as come
+    Steady,
     /// Modules and loads that mean harm, and a trivial call beside each
     Hostile,
+    /// The same as `steady` in a store of 10 GB; only with `--long`
+    Long,
 }
 
 /// What every measurement needs.
@@ -103,6 +116,9 @@ struct Bench {
     data: TempDir,
     /// How many sleep, in `sleepers` and `backlog`.
     sleepers: usize,
+    /// Bytes at which the store is large enough, and the time for it, in `long`.
+    long_bytes: u64,
+    long: Duration,
     /// What the names of the loads have in them, in `hostile`.
     loads: String,
     quick: bool,
@@ -128,7 +144,9 @@ impl Bench {
         // Without a slash in it, a path would be looked for where the system keeps its programs.
         let sleepers = usize::try_from(arguments.sleepers)?;
         let (host, loads, quick) = (host.canonicalize()?, arguments.loads.clone(), arguments.quick);
-        Ok(Self { host, guest, data, sleepers, loads, quick, peak: Arc::default() })
+        let long = Duration::from_secs(60) * arguments.long_minutes;
+        let (long_bytes, peak) = (arguments.long_bytes, Arc::default());
+        Ok(Self { host, guest, data, sleepers, long_bytes, long, loads, quick, peak })
     }
 
     /// A host with an empty store and the test programs.
@@ -138,7 +156,17 @@ impl Bench {
 
     /// How a host is started when nothing else is said.
     fn launch(&self) -> Launch {
-        Launch { binary: self.host.clone(), arguments: Vec::new(), peak: Arc::clone(&self.peak) }
+        let (binary, peak) = (self.host.clone(), Arc::clone(&self.peak));
+        Launch { binary, arguments: Vec::new(), clock: None, peak }
+    }
+
+    /// A host as [`start_host`](Self::start_host) gives, whose clock is behind by so much, or not at
+    /// all, and with these arguments.
+    async fn start_host_behind(&self, by: Option<Duration>, arguments: &[&str]) -> Result<Host> {
+        let clock = by.map(|by| Ok::<_, anyhow::Error>(ClockBack { library: artefacts::clock_shift()?, by }));
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let launch = Launch { clock: clock.transpose()?, arguments, ..self.launch() };
+        Host::start(launch, &self.guest, self.data.path()).await
     }
 
     /// A number of things to measure, cut down if it is to be quick.
@@ -151,11 +179,12 @@ impl Bench {
         eprintln!("measuring {name} ...");
         self.peak.store(0, Ordering::Relaxed);
         let mut rows = Vec::new();
-        let result = timeout(MEASUREMENT_LIMIT, self.rows(what, &mut rows)).await;
+        let limit = MEASUREMENT_LIMIT + if what == Measurement::Long { self.long } else { Duration::ZERO };
+        let result = timeout(limit, self.rows(what, &mut rows)).await;
         let failed = match result {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{error:#}")),
-            Err(_) => Some(format!("it did not end within {MEASUREMENT_LIMIT:?}")),
+            Err(_) => Some(format!("it did not end within {limit:?}")),
         };
         let peak = self.peak.load(Ordering::Relaxed);
         if peak > 0 {
@@ -178,7 +207,9 @@ impl Bench {
             Measurement::Backlog => measure::backlog(self, rows).await,
             Measurement::FilteredWaits => measure::filtered_waits(self, rows).await,
             Measurement::Join => measure::join(self, rows).await,
+            Measurement::Steady => measure::steady(self, rows).await,
             Measurement::Hostile => measure::hostile(self, rows).await,
+            Measurement::Long => measure::long(self, rows).await,
         }?;
         rows.push(self.disk("after")?);
         Ok(())
@@ -208,7 +239,11 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     // Before anything is measured: a report that cannot be read is found out at once.
     let before = arguments.against.as_deref().map(Earlier::read).transpose()?;
     let bench = Bench::new(arguments)?;
-    let chosen = |what: &Measurement| arguments.only.is_empty() || arguments.only.contains(what);
+    ensure!(arguments.long || !arguments.only.contains(&Measurement::Long), "`long` needs `--long`");
+    let chosen = |what: &Measurement| {
+        (arguments.only.is_empty() || arguments.only.contains(what))
+            && (*what != Measurement::Long || arguments.long)
+    };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut report = Report { quick: arguments.quick, cores, sections: Vec::new() };
     let mut interrupt = signal(SignalKind::interrupt())?;

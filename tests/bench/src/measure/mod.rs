@@ -1,5 +1,6 @@
 //! One file per measurement. Each has a host of its own.
 
+mod ageing;
 mod backlog;
 mod disk;
 mod filtered_waits;
@@ -13,6 +14,7 @@ mod sleep_cost;
 mod sleepers;
 mod throughput;
 
+pub(crate) use ageing::{long, steady};
 pub(crate) use backlog::backlog;
 pub(crate) use disk::disk;
 pub(crate) use filtered_waits::filtered_waits;
