@@ -47,6 +47,10 @@ const LIVE: usize = 20_000;
 /// Requests where one alone is too quick to be felt.
 const REQUESTS: usize = 100;
 
+/// Crons that fire each second, and how long the host was down.
+const CRONS: usize = 100;
+const DOWN: Duration = Duration::from_secs(1_000);
+
 /// How long a cron that fires each second is left to do its harm.
 const CRON_WATCHED: Duration = Duration::from_secs(3);
 
@@ -81,6 +85,7 @@ pub(super) fn all(bench: &Bench) -> Vec<Load> {
         drop_waits(bench),
         spawn_in_bulk(bench),
         spawn_and_push(bench),
+        catch_up(bench),
         crons_that_never_fire(),
         pause_and_resume(),
         upload("upload of a module that takes long to compile", module::slow_to_compile),
@@ -93,21 +98,21 @@ pub(super) fn all(bench: &Bench) -> Vec<Load> {
 fn look_back(name: &str, key: &'static str, pattern: &str, bench: &Bench) -> Load {
     let payload = json!({"n": 1, "text": "x".repeat(100)});
     let waits = waits(pattern, Some("input.n == -1"), LOOKS, json!({"look_back_ms": A_DAY_MS}));
-    Load {
-        name: name.to_owned(),
-        before: vec![Act::Push { key, payload, times: bench.size(EVENTS) }],
-        acts: vec![start_script(vec![waits], 1), until_sleeping(SCRIPT, 1)],
-    }
+    Load::new(
+        name,
+        vec![Act::Push { key, payload, times: bench.size(EVENTS) }],
+        vec![start_script(vec![waits], 1), until_sleeping(SCRIPT, 1)],
+    )
 }
 
 /// An event that comes while one task has as many waits open as it may, and is for none of them.
 fn push_against(name: &str, pattern: &str, filter: Option<&str>, bench: &Bench) -> Load {
     let waits = waits(pattern, filter, bench.size(TASK_MAX), json!({}));
-    Load {
-        name: name.to_owned(),
-        before: vec![start_script(vec![waits], 1), until_sleeping(SCRIPT, 1)],
-        acts: vec![Act::Push { key: "order", payload: json!({"order": "none"}), times: 1 }],
-    }
+    Load::new(
+        name,
+        vec![start_script(vec![waits], 1), until_sleeping(SCRIPT, 1)],
+        vec![Act::Push { key: "order", payload: json!({"order": "none"}), times: 1 }],
+    )
 }
 
 /// Schemas that are small and cost much to check, by every way that an input takes.
@@ -126,8 +131,8 @@ fn schemas() -> Vec<Load> {
         }
     }
     let declared = json!([{"name": DECLARED, "schema": doubling(27), "cron": ["* * * * *", "a"]}]);
-    let name = "a schema that doubles 27 times, in a declared cron".to_owned();
-    loads.push(Load { name, before: vec![], acts: vec![Act::Declare(declared)] });
+    let name = "a schema that doubles 27 times, in a declared cron";
+    loads.push(Load::new(name, vec![], vec![Act::Declare(declared)]));
     loads
 }
 
@@ -144,19 +149,12 @@ fn filters() -> Vec<Load> {
     for (name, filter, payload) in [&copying, &compiling, &often] {
         let push = || Act::Push { key: KEY, payload: payload.clone(), times: 1 };
         let declared = json!([{"name": DECLARED, "event": [KEY, filter]}]);
-        loads.push(Load {
-            name: format!("{name}, subscription"),
-            before: vec![Act::Declare(declared)],
-            acts: vec![push()],
-        });
-        loads.push(Load {
-            name: format!("{name}, wait"),
-            before: vec![
-                start_script(vec![waits("*", Some(filter), 1, json!({}))], 1),
-                until_sleeping(SCRIPT, 1),
-            ],
-            acts: vec![push()],
-        });
+        loads.push(Load::new(format!("{name}, subscription"), vec![Act::Declare(declared)], vec![push()]));
+        loads.push(Load::new(
+            format!("{name}, wait"),
+            vec![start_script(vec![waits("*", Some(filter), 1, json!({}))], 1), until_sleeping(SCRIPT, 1)],
+            vec![push()],
+        ));
     }
     for (name, key, input) in [
         ("a limit's key that copies 8,100 elements as often", COPYING_KEY, copying.2),
@@ -198,7 +196,7 @@ impl Way {
                 ("spawn", vec![declare(&[hostile])], vec![Act::Call { workflow: SCRIPT, input: acts }])
             }
         };
-        Load { name: format!("{name}, {way}"), before, acts }
+        Load::new(format!("{name}, {way}"), before, acts)
     }
 }
 
@@ -208,18 +206,18 @@ fn end_with_waiters(bench: &Bench) -> Load {
     let mut spawn = spawn(EVENT_WAITER, &programs::event_waiter("end", "true"), 1);
     spawn["spawn"]["key"] = json!("shared");
     spawn["spawn"]["detached"] = json!(true);
-    Load {
-        name: "the end of a run with 10,000 waiters".to_owned(),
-        before: vec![
+    Load::new(
+        "the end of a run with 10,000 waiters",
+        vec![
             start_script(vec![spawn, json!("join")], waiters),
             until_sleeping(SCRIPT, waiters),
             until_sleeping(EVENT_WAITER, 1),
         ],
-        acts: vec![
+        vec![
             Act::Push { key: "end", payload: Value::Null, times: 1 },
             Act::Until { workflow: SCRIPT, status: "completed", count: waiters },
         ],
-    }
+    )
 }
 
 /// A parent is cancelled that has as many children as a task may spawn.
@@ -230,19 +228,19 @@ fn cancel_with_children(name: &str, child: &'static str, bench: &Bench) -> Load 
     let script = vec![spawn(child, &input, children), json!({ "sleep": A_DAY_MS })];
     let body = json!({"filter": {"workflow": SCRIPT}});
     let cancel = Act::Send { method: Method::POST, path: "/api/v1/runs/cancel".to_owned(), body, times: 1 };
-    Load {
-        name: name.to_owned(),
-        before: vec![
+    Load::new(
+        name,
+        vec![
             start_script(script, 1),
             Act::Until { workflow: child, status, count: children },
             until_sleeping(SCRIPT, 1),
         ],
-        acts: vec![
+        vec![
             cancel,
             Act::Until { workflow: SCRIPT, status: "cancelled", count: 1 },
             Act::UntilNone { workflow: child, status: "sleeping" },
         ],
-    }
+    )
 }
 
 /// A workflow is deleted while schedules are pending: its own, or those of another one.
@@ -250,81 +248,99 @@ fn delete_with_schedules(name: &str, scheduled: &str, bench: &Bench) -> Load {
     let at = now_ms() + A_DAY_MS as i64;
     let scripts = bench.size(SCHEDULES).div_ceil(TASK_MAX);
     let schedule = json!({"schedule": {"workflow": scheduled, "times": TASK_MAX, "at": at}});
-    Load {
-        name: name.to_owned(),
-        before: vec![
+    Load::new(
+        name,
+        vec![
             Act::Declare(json!([{ "name": DECLARED }, { "name": OTHER }])),
             start_script(vec![schedule], scripts),
             Act::Until { workflow: SCRIPT, status: "completed", count: scripts },
         ],
-        acts: vec![send(Method::DELETE, format!("/api/v1/workflows/{DECLARED}"), Value::Null, 1)],
-    }
+        vec![send(Method::DELETE, format!("/api/v1/workflows/{DECLARED}"), Value::Null, 1)],
+    )
 }
 
 /// A cron whose runs must not overlap is made while many runs of the workflow live.
 fn cron_over_live_runs(bench: &Bench) -> Load {
     let live = bench.size(LIVE);
     let body = json!({"expression": "0 0 1 1 *", "overlap": "skip", "input": programs::counter(1, 0)});
-    Load {
-        name: "a cron without overlap, 20,000 live runs".to_owned(),
-        before: vec![
+    Load::new(
+        "a cron without overlap, 20,000 live runs",
+        vec![
             Act::Start { workflow: COUNTER, input: programs::counter(1, A_DAY_MS), times: live },
             until_sleeping(COUNTER, live),
         ],
-        acts: vec![send(Method::PUT, format!("/api/v1/workflows/{COUNTER}/crons/yearly"), body, 1)],
-    }
+        vec![send(Method::PUT, format!("/api/v1/workflows/{COUNTER}/crons/yearly"), body, 1)],
+    )
 }
 
 /// A task opens as many waits as it may and drops all of them at once.
 fn drop_waits(bench: &Bench) -> Load {
     // One less: the sleep after which they are dropped is a wait, too.
     let waits = waits("never:{n}", None, bench.size(TASK_MAX) - 1, json!({"drop_after_ms": 1_000}));
-    Load {
-        name: "10,000 waits, opened and a second later dropped".to_owned(),
-        before: vec![],
-        acts: vec![
+    Load::new(
+        "10,000 waits, opened and a second later dropped",
+        vec![],
+        vec![
             start_script(vec![waits, json!({ "sleep": 1 })], 1),
             Act::Until { workflow: SCRIPT, status: "completed", count: 1 },
         ],
-    }
+    )
 }
 
 /// One request starts as many runs as it may, each of which spawns.
 fn spawn_in_bulk(bench: &Bench) -> Load {
     let runs = bench.size(BULK);
-    Load {
-        name: "a bulk of 1,000 runs that spawn 20 each".to_owned(),
-        before: vec![],
-        acts: vec![
+    Load::new(
+        "a bulk of 1,000 runs that spawn 20 each",
+        vec![],
+        vec![
             start_script(vec![spawn(ABOUT, &Value::Null, CHILDREN_EACH)], runs),
             Act::Until { workflow: ABOUT, status: "completed", count: runs * CHILDREN_EACH },
         ],
-    }
+    )
 }
 
 /// One step spawns and pushes as much as it may, and each event starts another run.
 fn spawn_and_push(bench: &Bench) -> Load {
     let times = bench.size(TASK_MAX);
     let push = json!({"push": {"key": KEY, "payload": null, "times": times}});
-    Load {
-        name: "a step with 10,000 spawns and 10,000 events".to_owned(),
-        before: vec![Act::Declare(json!([{"name": DECLARED, "event": [KEY, null]}]))],
-        acts: vec![
+    Load::new(
+        "a step with 10,000 spawns and 10,000 events",
+        vec![Act::Declare(json!([{"name": DECLARED, "event": [KEY, null]}]))],
+        vec![
             start_script(vec![spawn(ABOUT, &Value::Null, times), push], 1),
             Act::Until { workflow: ABOUT, status: "completed", count: times },
             Act::Until { workflow: DECLARED, status: "completed", count: times },
         ],
+    )
+}
+
+/// A host that was down has crons to fire for every second of it.
+fn catch_up(bench: &Bench) -> Load {
+    let crons = bench.size(CRONS);
+    let body = json!({"expression": "* * * * * *", "catchUp": "all", "catchUpWindowMs": A_DAY_MS});
+    let put = |number| {
+        send(Method::PUT, format!("/api/v1/workflows/{ABOUT}/crons/second-{number}"), body.clone(), 1)
+    };
+    let firings = crons * DOWN.as_secs() as usize;
+    Load {
+        down: Some(DOWN),
+        ..Load::new(
+            "100 crons that catch up 1,000 firings each",
+            (0..crons).map(put).collect(),
+            vec![Act::Until { workflow: ABOUT, status: "completed", count: firings }],
+        )
     }
 }
 
 /// Crons are refused because they never fire, which takes a search to find out.
 fn crons_that_never_fire() -> Load {
     let body = json!({"expression": "0 0 30 2 *", "timezone": "Europe/Paris"});
-    Load {
-        name: "100 crons that never fire".to_owned(),
-        before: vec![],
-        acts: vec![send(Method::PUT, format!("/api/v1/workflows/{ABOUT}/crons/never"), body, REQUESTS)],
-    }
+    Load::new(
+        "100 crons that never fire",
+        vec![],
+        vec![send(Method::PUT, format!("/api/v1/workflows/{ABOUT}/crons/never"), body, REQUESTS)],
+    )
 }
 
 /// A workflow is paused again and again, beside many others whose definitions are large.
@@ -332,15 +348,15 @@ fn pause_and_resume() -> Load {
     let workflow = |number| json!({"name": format!("{PREFIX}{number}"), "schema": one_of_numbers(50)});
     let path = format!("/api/v1/workflows/{ABOUT}");
     let body = json!({"paused": true});
-    Load {
-        name: "100 times a pause, beside 20 schemas".to_owned(),
-        before: vec![Act::Declare((0..20).map(workflow).collect())],
-        acts: vec![send(Method::PATCH, path, body, REQUESTS)],
-    }
+    Load::new(
+        "100 times a pause, beside 20 schemas",
+        vec![Act::Declare((0..20).map(workflow).collect())],
+        vec![send(Method::PATCH, path, body, REQUESTS)],
+    )
 }
 
 fn upload(name: &str, module: fn(&[u8]) -> Vec<u8>) -> Load {
-    Load { name: name.to_owned(), before: vec![], acts: vec![Act::Upload(module)] }
+    Load::new(name, vec![], vec![Act::Upload(module)])
 }
 
 fn send(method: Method, path: String, body: Value, times: usize) -> Act {

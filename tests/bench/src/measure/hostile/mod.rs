@@ -33,6 +33,14 @@ struct Load {
     before: Vec<Act>,
     /// What does the harm.
     acts: Vec<Act>,
+    /// How long the host was down, by its clock, between the two.
+    down: Option<Duration>,
+}
+
+impl Load {
+    fn new(name: impl Into<String>, before: Vec<Act>, acts: Vec<Act>) -> Self {
+        Self { name: name.into(), before, acts, down: None }
+    }
 }
 
 /// Measures every load whose name has the chosen text in it.
@@ -49,7 +57,7 @@ pub(crate) async fn hostile(bench: &Bench, rows: &mut Vec<Row>) -> Result<()> {
 
 async fn measure(bench: &Bench, load: &Load) -> Result<Vec<Row>> {
     let took = format!("{}: took", load.name);
-    let host = bench.start_host().await?;
+    let mut host = bench.start_host_behind(load.down, &[]).await?;
     let guest = std::fs::read(&bench.guest)?;
     let mut client = host.connect().await?;
     match timeout(SETUP_LIMIT, act::perform(&mut client, &guest, &load.before)).await {
@@ -66,6 +74,11 @@ async fn measure(bench: &Bench, load: &Load) -> Result<Vec<Row>> {
         }
     }
 
+    if load.down.is_some() {
+        host.kill_and_restart_now()?;
+        host.answers().await?;
+        client = host.connect().await?;
+    }
     host.forget_peak();
     let beside = Beside::start(host.address())?;
     sleep(CALM_BEFORE).await;
