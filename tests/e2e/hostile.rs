@@ -110,6 +110,32 @@ fn a_flood_of_spawns_is_refused_beyond_the_limit_of_a_step() {
 }
 
 #[test]
+fn a_script_does_one_thing_after_the_other() {
+    let host = TestHost::with(PROGRAMS);
+    let child = json!({"workflow": "echo", "input": 7, "times": 2, "key": null});
+    let shared = json!({"workflow": "echo", "input": 8, "times": 3, "key": "shared"});
+    let dropped = json!({"pattern": "no:{n}", "filter": "input.n == {n}", "times": 3, "drop_after_ms": 1000});
+    let looked = json!({"pattern": "script:pushed", "times": 1, "look_back_ms": 60_000});
+    let run = host.call(
+        "script",
+        &json!([
+            {"push": {"key": "script:pushed", "payload": null, "times": 2}},
+            {"spawn": child},
+            {"spawn": shared},
+            "join",
+            {"wait": dropped},
+            {"wait": looked},
+            {"schedule": {"workflow": "echo", "times": 2, "at": 253_402_300_799_999_u64}},
+            {"sleep": 1000},
+        ]),
+    );
+    assert_eq!(run["status"], "completed", "{run:#}");
+    assert_eq!(host.list("/runs?workflow=echo").len(), 3);
+    assert_eq!(host.list("/events?key=script:pushed").len(), 2);
+    assert_eq!(host.list("/scheduled?status=pending").len(), 2);
+}
+
+#[test]
 fn an_endless_loop_does_not_hold_up_a_hundred_others() {
     let host = TestHost::with(PROGRAMS);
     let endless = host.start("endless-loop", &json!(null));

@@ -9,6 +9,7 @@
 use dormouse_sdk::__private::bindings::exports::dormouse::workflow::guest;
 use dormouse_sdk::__private::{Exports, definitions};
 
+mod declared;
 mod good;
 mod hostile;
 
@@ -64,7 +65,7 @@ impl guest::Guest for Programs {
     fn definition() -> Vec<definitions::Workflow> {
         let mut workflows = Exports::<__DormouseModule>::definition();
         workflows.push(hostile::nonsense::definition());
-        workflows.extend(hostile::declared::definitions());
+        workflows.extend(declared::definitions());
         workflows
     }
 
@@ -76,8 +77,8 @@ impl guest::Guest for Programs {
         if context.workflow == hostile::nonsense::NAME {
             return hostile::nonsense::start(&context.input);
         }
-        if context.workflow.starts_with(hostile::declared::PREFIX) {
-            return hostile::declared::start(context.input);
+        if context.workflow.starts_with(declared::PREFIX) {
+            return declared::start(context.input);
         }
         Exports::<__DormouseModule>::start(context)
     }

@@ -1,6 +1,5 @@
 //! Programs that harm the host, or try to.
 
-pub(crate) mod declared;
 pub(crate) mod deep_recursion;
 pub(crate) mod dies_once;
 pub(crate) mod endless_loop;

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// What the room of the test programs begins with, and its size: see `hostile/declared.rs` there.
+/// What the room of the test programs begins with, and its size: see `declared.rs` there.
 const MARK: &[u8] = b"the benchmarks write definitions over this room";
 const ROOM_BYTES: usize = 32 << 10;
 
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_room_is_the_one_of_the_test_programs() {
-        let source = include_str!("../../../../programs/src/hostile/declared.rs");
+        let source = include_str!("../../../../programs/src/declared.rs");
         let mark = str::from_utf8(MARK).unwrap();
         for line in [
             format!("const MARK: &[u8] = b\"{mark}\";"),

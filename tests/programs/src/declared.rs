@@ -7,7 +7,7 @@ use dormouse_sdk::__private::bindings::exports::dormouse::workflow::guest::StepR
 use dormouse_sdk::__private::definitions::{self, Concurrency, ConcurrencyStrategy, Cron, EventSubscription};
 use dormouse_sdk::prelude::*;
 
-use super::nonsense;
+use crate::hostile::nonsense;
 
 /// What the room begins with. The benchmarks know it, too.
 const MARK: &[u8] = b"the benchmarks write definitions over this room";
@@ -81,5 +81,16 @@ impl Declared {
             name: self.name,
             ..nonsense::definition()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_declares_nothing_as_it_is_compiled() {
+        assert!(ROOM.starts_with(MARK));
+        assert!(definitions().is_empty());
     }
 }
