@@ -130,9 +130,9 @@ fn schemas() -> Vec<Load> {
             loads.push(way.load(name, &json!({ "schema": schema }), &input));
         }
     }
-    let declared = json!([{"name": DECLARED, "schema": doubling(27), "cron": ["* * * * *", "a"]}]);
+    let declared = json!([{"name": DECLARED, "schema": doubling(27), "cron": ["* * * * * *", "a"]}]);
     let name = "a schema that doubles 27 times, in a declared cron";
-    loads.push(Load::new(name, vec![], vec![Act::Declare(declared)]));
+    loads.push(Load::new(name, vec![], vec![Act::Declare(declared), Act::Sleep(CRON_WATCHED)]));
     loads
 }
 
@@ -259,17 +259,21 @@ fn delete_with_schedules(name: &str, scheduled: &str, bench: &Bench) -> Load {
     )
 }
 
-/// A cron whose runs must not overlap is made while many runs of the workflow live.
+/// A cron is told that its runs must not overlap while many runs of the workflow live.
 fn cron_over_live_runs(bench: &Bench) -> Load {
     let live = bench.size(LIVE);
-    let body = json!({"expression": "0 0 1 1 *", "overlap": "skip", "input": programs::counter(1, 0)});
+    let put = |overlap| {
+        let body = json!({"expression": "0 0 1 1 *", "overlap": overlap, "input": programs::counter(1, 0)});
+        send(Method::PUT, format!("/api/v1/workflows/{COUNTER}/crons/yearly"), body, 1)
+    };
     Load::new(
         "a cron without overlap, 20,000 live runs",
         vec![
             Act::Start { workflow: COUNTER, input: programs::counter(1, A_DAY_MS), times: live },
             until_sleeping(COUNTER, live),
+            put("allow"),
         ],
-        vec![send(Method::PUT, format!("/api/v1/workflows/{COUNTER}/crons/yearly"), body, 1)],
+        vec![put("skip")],
     )
 }
 
@@ -346,12 +350,13 @@ fn crons_that_never_fire() -> Load {
 /// A workflow is paused again and again, beside many others whose definitions are large.
 fn pause_and_resume() -> Load {
     let workflow = |number| json!({"name": format!("{PREFIX}{number}"), "schema": one_of_numbers(50)});
-    let path = format!("/api/v1/workflows/{ABOUT}");
-    let body = json!({"paused": true});
+    let patch = |request| {
+        send(Method::PATCH, format!("/api/v1/workflows/{ABOUT}"), json!({"paused": request % 2 == 0}), 1)
+    };
     Load::new(
-        "100 times a pause, beside 20 schemas",
+        "100 times a pause or its end, beside 20 schemas",
         vec![Act::Declare((0..20).map(workflow).collect())],
-        vec![send(Method::PATCH, path, body, REQUESTS)],
+        (0..REQUESTS).map(patch).collect(),
     )
 }
 
