@@ -27,6 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use against::{Comparison, Earlier};
+use clock::ClockWatch;
 use host::{ClockBack, Host, Launch};
 use report::{Report, Row, Section, Unit};
 
@@ -179,10 +180,11 @@ impl Bench {
         eprintln!("measuring {name} ...");
         self.peak.store(0, Ordering::Relaxed);
         let mut rows = Vec::new();
+        let watch = ClockWatch::start();
         let limit = MEASUREMENT_LIMIT + if what == Measurement::Long { self.long } else { Duration::ZERO };
         let result = timeout(limit, self.rows(what, &mut rows)).await;
         let failed = match result {
-            Ok(Ok(())) => None,
+            Ok(Ok(())) => watch.jump(),
             Ok(Err(error)) => Some(format!("{error:#}")),
             Err(_) => Some(format!("it did not end within {limit:?}")),
         };
