@@ -73,6 +73,7 @@ pub(super) fn all(bench: &Bench) -> Vec<Load> {
         push_against("10,000 filters on one key, a push", "order", Some("input.order == \"{n}\""), bench),
         push_against("10,000 patterns, a push", "order:{n}:*", None, bench),
     ];
+    loads.push(wake_all(bench));
     loads.extend(schemas());
     loads.extend(filters());
     loads.extend([
@@ -112,6 +113,21 @@ fn push_against(name: &str, pattern: &str, filter: Option<&str>, bench: &Bench) 
         name,
         vec![start_script(vec![waits], 1), until_sleeping(SCRIPT, 1)],
         vec![Act::Push { key: "order", payload: json!({"order": "none"}), times: 1 }],
+    )
+}
+
+/// An event for which as many runs wait.
+fn wake_all(bench: &Bench) -> Load {
+    let waiters = bench.size(TASK_MAX);
+    let start =
+        Act::Start { workflow: EVENT_WAITER, input: programs::event_waiter("wake", "true"), times: waiters };
+    Load::new(
+        "an event for 10,000 runs",
+        vec![start, until_sleeping(EVENT_WAITER, waiters)],
+        vec![
+            Act::Push { key: "wake", payload: Value::Null, times: 1 },
+            Act::Until { workflow: EVENT_WAITER, status: "completed", count: waiters },
+        ],
     )
 }
 
