@@ -30,9 +30,20 @@ pub enum WaitCondition {
         filter: Option<String>,
         /// The latest event that came at most this long before the wait counts as well.
         look_back: Option<Duration>,
+        /// What the filter asks for, if an index can find that: the wait is looked up, not evaluated.
+        index: Option<FilterIndex>,
     },
     /// That run has ended.
     Run(RunId),
+}
+
+/// A filter of the form `path == value` as an index has it: `cel::Equality` as texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterIndex {
+    /// The field; never empty.
+    pub path: String,
+    /// What it must be.
+    pub value: String,
 }
 
 /// A wait that has settled and that the guest has not been told of yet.

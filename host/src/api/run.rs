@@ -169,7 +169,7 @@ impl From<&CoreWait> for Wait {
         let id = wait.id.0;
         match &wait.condition {
             WaitCondition::Until(at) => Self::Until { id, at: Time(*at) },
-            WaitCondition::Event { key_pattern, filter, look_back } => Self::Event {
+            WaitCondition::Event { key_pattern, filter, look_back, .. } => Self::Event {
                 id,
                 key_pattern: key_pattern.clone(),
                 filter: filter.clone(),

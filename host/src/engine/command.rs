@@ -10,6 +10,7 @@ use super::persist::Committed;
 use super::shard::Shard;
 use crate::runtime::{GuestLine, StepEnd};
 use crate::store::StoreError;
+use crate::triggers::Matched;
 
 /// Where the answer goes, once what was decided is durable.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -23,7 +24,14 @@ pub(super) enum Command {
     /// whether or not the caller still waits.
     Operate { operation: Operation, admitted: OwnedSemaphorePermit },
     /// A step ended.
-    StepEnded { run: RunId, task: TaskIndex, lease: Lease, end: Box<StepEnd> },
+    StepEnded {
+        run: RunId,
+        task: TaskIndex,
+        lease: Lease,
+        end: Box<StepEnd>,
+        /// What the events that it pushes start.
+        matched: Vec<Matched>,
+    },
     /// A step logged.
     Log { run: RunId, task: TaskIndex, attempt: u32, repeated: bool, lines: Vec<GuestLine> },
     /// A change set is durable.

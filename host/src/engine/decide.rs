@@ -22,6 +22,10 @@ const OPEN_BYTES_MAX: usize = 8 << 20;
 /// Most commands that are decided without a look at the timers and at the persisting thread.
 const COMMANDS_AT_ONCE_MAX: usize = 256;
 
+/// How long one command may hold events against waits before the rest is done in portions: enough for
+/// the ten thousand waits that a task can have, and half of what a caller beside it may have to wait.
+const MATCH_TIME: Duration = Duration::from_millis(50);
+
 /// How long to wait for a command when timers are due and every slot is taken: a flood of timers that
 /// went into the queue would stand there before whatever comes later.
 const FULL_PAUSE: Duration = Duration::from_millis(2);
@@ -115,6 +119,7 @@ impl Decider {
         let shard = &mut self.shard;
         shard.now = shard.shared.clock.now();
         if !self.stopping && !self.is_full() {
+            self.shard.do_work()?;
             self.next_timer = self.shard.ring_timers()?;
             self.sweep()?;
         }
@@ -145,6 +150,9 @@ impl Decider {
     fn time_to_wait(&self) -> Option<Duration> {
         if self.is_full() {
             return None;
+        }
+        if self.shard.has_work && !self.stopping {
+            return Some(Duration::ZERO);
         }
         let clock = &self.shard.shared.clock;
         let next = self.next_timer.into_iter().chain(self.next_sweep()).min().filter(|_| !self.stopping);
@@ -198,13 +206,16 @@ impl Decider {
 
     fn handle(&mut self, command: Command) -> Result<(), StoreError> {
         let shard = &mut self.shard;
+        shard.match_until = Instant::now() + MATCH_TIME;
         self.decided += 1;
         match command {
             Command::Operate { operation, admitted } => {
                 operation(shard)?;
                 drop(admitted);
             }
-            Command::StepEnded { run, task, lease, end } => shard.step_ended((run, task), lease, *end)?,
+            Command::StepEnded { run, task, lease, end, matched } => {
+                shard.step_ended((run, task), lease, *end, matched)?;
+            }
             Command::Log { run, task, attempt, repeated, lines } => {
                 shard.log((run, task), attempt, repeated, lines)?;
             }
@@ -269,7 +280,8 @@ impl Decider {
             && !self.shard.has_decided()
             && self.deferred.is_empty()
             && self.shard.node.running() == 0
-            && self.shard.queue.is_empty();
+            && self.shard.queue.is_empty()
+            && !self.shard.has_work;
         if is_idle && quiet(self.next_timer) && quiet(self.next_sweep()) {
             // By way of the persisting thread: what waited for the last commit is done before.
             let next = self.next_timer;

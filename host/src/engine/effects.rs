@@ -12,6 +12,7 @@ use super::steps::Start;
 use crate::runtime::{Requests, Spawn};
 use crate::store::rows::{EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry, RunWaitRow, Timer};
 use crate::store::{Read, StoreError};
+use crate::triggers::Matched;
 
 impl Shard {
     /// Sees to an effect of one step of the core.
@@ -44,7 +45,8 @@ impl Shard {
             Effect::SaveSnapshot { task } => self.rows.put_snapshot(id, task, &payload.snapshot)?,
             Effect::DropSnapshot { task } => drop(self.rows.delete_snapshot(id, task)?),
             Effect::ApplyRequests { task } => {
-                self.apply_requests(spec, task, std::mem::take(&mut payload.requests))?;
+                let asked = (std::mem::take(&mut payload.requests), std::mem::take(&mut payload.matched));
+                self.apply_requests(spec, task, asked)?;
             }
             Effect::Record(transition) => {
                 self.rows.append_journal(id, JournalEntry::Transition(transition))?;
@@ -64,15 +66,24 @@ impl Shard {
         let id = wait.id;
         match wait.condition {
             WaitCondition::Until(at) => self.rows.put_timer(at, Timer::Wait { run, task, wait: id }),
-            WaitCondition::Event { key_pattern, filter, look_back } => {
-                let row = EventWaitRow { key_pattern, run, task, wait: id, filter, settled_by: None };
-                if let Some(look_back) = look_back
-                    && let Some(event) = self.latest_event(&row, look_back)?
-                {
-                    let outcome = WaitOutcome::Event(event);
-                    self.follow_up(run, RunEvent::WaitSettled { task, wait: id, outcome });
+            WaitCondition::Event { key_pattern, filter, look_back, index } => {
+                // A pattern matches many keys, and an index is of one.
+                let index = index.filter(|_| !key_pattern.contains('*'));
+                let since = self.now;
+                self.rows.put_event_wait(&EventWaitRow {
+                    key_pattern,
+                    index,
+                    run,
+                    task,
+                    wait: id,
+                    filter,
+                    since,
+                    settled_by: None,
+                })?;
+                match look_back {
+                    Some(look_back) => self.begin_look_back((run, task, id), since.before(look_back)),
+                    None => Ok(()),
                 }
-                self.rows.put_event_wait(&row)
             }
             WaitCondition::Run(awaited) => {
                 // A run that is not there settles the wait as well; the guest is told so.
@@ -89,8 +100,9 @@ impl Shard {
         let id = wait.id;
         match wait.condition {
             WaitCondition::Until(at) => self.rows.delete_timer(at, Timer::Wait { run, task, wait: id }),
-            WaitCondition::Event { key_pattern, .. } => {
-                let Some(row) = self.rows.event_wait(&key_pattern, run, task, id)? else { return Ok(()) };
+            WaitCondition::Event { key_pattern, index, .. } => {
+                let row = self.rows.event_wait(&key_pattern, index.as_ref(), (run, task, id))?;
+                let Some(row) = row else { return Ok(()) };
                 if let Some((_, at)) = row.settled_by {
                     self.rows.delete_timer(at, Timer::Event { run, task, wait: id });
                     // Stores of format 2 had one line for sleepers and for these.
@@ -110,7 +122,7 @@ impl Shard {
         &mut self,
         spec: &RunSpec,
         task: TaskIndex,
-        requests: Requests,
+        (requests, matched): (Requests, Vec<Matched>),
     ) -> Result<(), StoreError> {
         let at = self.now;
         for text in requests.chunks {
@@ -119,8 +131,9 @@ impl Shard {
         for spawn in requests.spawns {
             self.spawn(spec, spawn)?;
         }
+        let mut matched = matched.into_iter();
         for push in requests.events {
-            self.take_in_event(push)?;
+            self.take_in_event(push, matched.next())?;
         }
         for schedule in requests.schedules {
             self.schedule_from_task(schedule, spec.id)?;
@@ -155,10 +168,8 @@ impl Shard {
         let id = spec.id;
         self.shared.metrics.run_ended(run.status);
         self.leave_limits(id)?;
-        for wait in self.rows.run_waits(id)? {
-            let outcome = WaitOutcome::Run(id);
-            let settled = RunEvent::WaitSettled { task: wait.task, wait: wait.wait, outcome };
-            self.follow_up(wait.run, settled);
+        if let Some(rest) = self.tell_waiters(id)? {
+            self.leave(&rest)?;
         }
         if run.status == Status::Cancelled {
             self.cancel_children(id)?;
@@ -170,13 +181,13 @@ impl Shard {
     }
 
     fn cancel_children(&mut self, parent: RunId) -> Result<(), StoreError> {
-        for child in self.children(parent)? {
-            let attached = self.run(child)?.is_some_and(|(spec, _)| !spec.detached);
-            if attached {
-                self.follow_up(child, RunEvent::Cancel { reason: Reason::ParentCancelled });
-            }
+        for child in self.new_children(parent) {
+            self.cancel_child(child)?;
         }
-        Ok(())
+        match self.cancel_stored_children(parent, None)? {
+            Some(rest) => self.leave(&rest),
+            None => Ok(()),
+        }
     }
 
     /// Whether a step spawned runs under idempotency keys that others have taken since it looked.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use dormouse_core::id::{ModuleDigest, RunId, Version, WorkflowName};
 use dormouse_core::run::{Run, RunEvent, RunSpec, Status, TaskError};
@@ -19,10 +20,12 @@ use super::metrics::QueueState;
 use super::node::Node;
 use super::post_commit::PostCommit;
 use super::queue::ReadyQueue;
+use super::work::Filters;
 use super::{Error, Shared, Started};
 use crate::runtime::Requests;
 use crate::store::rows::RunRow;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
+use crate::triggers::Matched;
 
 /// A run that has changed writes about so many rows when the change set is closed.
 const ROWS_PER_RUN: usize = 4;
@@ -65,6 +68,8 @@ pub(super) struct Loaded {
 #[derive(Default)]
 pub(super) struct StepPayload {
     pub(super) requests: Requests,
+    /// What the events that it pushes start.
+    pub(super) matched: Vec<Matched>,
     pub(super) snapshot: Vec<u8>,
 }
 
@@ -82,7 +87,7 @@ pub(crate) struct Shard {
     pub(crate) now: Timestamp,
     pub(crate) shared: Arc<Shared>,
     pub(super) queue: ReadyQueue,
-    pub(super) catalog: Arc<Catalog>,
+    pub(crate) catalog: Arc<Catalog>,
     /// Where its steps run.
     pub(super) node: Node,
     /// What waits for the commit of the change set that is open.
@@ -94,6 +99,12 @@ pub(crate) struct Shard {
     /// How many of the runs have changed.
     changed_runs: usize,
     follow_ups: VecDeque<(RunId, RunEvent)>,
+    /// Filters of waits.
+    pub(crate) filters: Filters,
+    /// Until when the command at hand may hold events against waits; what is left is done in portions.
+    pub(crate) match_until: Instant,
+    /// Whether something may be left to be done in portions.
+    pub(super) has_work: bool,
     /// Callers of `AwaitIdle`.
     pub(super) idlers: Vec<oneshot::Sender<Option<Timestamp>>>,
 }
@@ -112,6 +123,9 @@ impl Shard {
             runs: HashMap::new(),
             changed_runs: 0,
             follow_ups: VecDeque::new(),
+            filters: Filters::default(),
+            match_until: Instant::now(),
+            has_work: true,
             idlers: Vec::new(),
         }
     }
@@ -189,16 +203,10 @@ impl Shard {
         self.runs.get(&id).filter(|loaded| loaded.changed)
     }
 
-    /// The runs that a run has spawned.
-    pub(super) fn children(&self, parent: RunId) -> Result<Vec<RunId>, StoreError> {
+    /// The children of a run that no row lists yet.
+    pub(super) fn new_children(&self, parent: RunId) -> Vec<RunId> {
         let is_new_child = |loaded: &&Loaded| loaded.listed.is_none() && loaded.spec.parent == Some(parent);
-        let mut children = Vec::new();
-        self.rows.visit_children(parent, None, |child| {
-            children.push(child);
-            ControlFlow::Continue(())
-        })?;
-        children.extend(self.runs.values().filter(is_new_child).map(|loaded| loaded.spec.id));
-        Ok(children)
+        self.runs.values().filter(is_new_child).map(|loaded| loaded.spec.id).collect()
     }
 
     /// The runs of a workflow that the rows list as not ended, and those at hand.

@@ -18,11 +18,12 @@ use super::node::StepHandle;
 use super::queue::TaskKey;
 use super::shard::{Loaded, Shard, StepPayload};
 use crate::runtime::{
-    GuestLine, Requests, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest,
-    Target, TargetError,
+    GuestLine, Push, Requests, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome,
+    StepRequest, Target, TargetError,
 };
 use crate::store::rows::{IdempotencyScope, JournalEntry, LogLine, RunRow};
 use crate::store::{Read, StoreError, View};
+use crate::triggers::{Matched, Matching};
 
 /// What is known of a run while an effect of it is performed.
 type AtHand<'a> = (&'a Arc<RunSpec>, &'a Run, &'a Workflow);
@@ -133,10 +134,15 @@ impl Start {
         let end = end.unwrap_or_else(|_| {
             failed("the host failed while it ran the step; its log says more".to_owned())
         });
+        let catalog = shared.catalog();
+        let matched = |push: &Push| {
+            Matched::find(&catalog, &mut Matching::new(&push.key, &push.payload, &push.metadata))
+        };
+        let matched = end.requests.events.iter().map(matched).collect();
         // Whoever hears that nothing runs any more may stop the host and open its store again.
         drop(shared);
         // A deciding thread that has ended has given the step back.
-        drop(commands.send(Command::StepEnded { run, task, lease, end: Box::new(end) }));
+        drop(commands.send(Command::StepEnded { run, task, lease, end: Box::new(end), matched }));
     }
 }
 
@@ -283,6 +289,7 @@ impl Shard {
         (run, task): TaskKey,
         lease: Lease,
         end: StepEnd,
+        matched: Vec<Matched>,
     ) -> Result<(), StoreError> {
         let StepEnd { ran, outcome, requests, taken } = end;
         self.shared.metrics.step_ended(ran);
@@ -290,7 +297,7 @@ impl Shard {
             let event = RunEvent::StepEnded { task, lease, ran, result: StepResult::Conflicted };
             return self.apply(run, event, StepPayload::default());
         }
-        let mut payload = StepPayload { requests, snapshot: Vec::new() };
+        let mut payload = StepPayload { requests, matched, snapshot: Vec::new() };
         let result = match outcome {
             StepOutcome::Completed { output } => StepResult::Completed { output },
             StepOutcome::Failed { reason, error, retryable } => {

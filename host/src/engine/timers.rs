@@ -83,12 +83,12 @@ impl Shard {
     ) -> Result<Option<WaitOutcome>, StoreError> {
         let Some((_, state)) = self.run(run)? else { return Ok(None) };
         let open = state.task(task).and_then(|task| task.waits.iter().find(|open| open.id == wait));
-        let key_pattern = match open.map(|open| &open.condition) {
+        let (key_pattern, index) = match open.map(|open| &open.condition) {
             Some(WaitCondition::Until(_)) => return Ok(Some(WaitOutcome::Elapsed)),
-            Some(WaitCondition::Event { key_pattern, .. }) => key_pattern.clone(),
+            Some(WaitCondition::Event { key_pattern, index, .. }) => (key_pattern.clone(), index.clone()),
             Some(WaitCondition::Run(_)) | None => return Ok(None),
         };
-        let row = self.rows.event_wait(&key_pattern, run, task, wait)?;
+        let row = self.rows.event_wait(&key_pattern, index.as_ref(), (run, task, wait))?;
         Ok(row.and_then(|row| row.settled_by).map(|(event, _)| WaitOutcome::Event(event)))
     }
 }

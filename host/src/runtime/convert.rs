@@ -1,12 +1,12 @@
 //! What goes into a step and comes out of it, between the words of `wit/` and those of the host.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use dormouse_core::cel::Predicate;
+use dormouse_core::cel::{Equality, Predicate};
 use dormouse_core::event::KeyPattern;
 use dormouse_core::id::{TaskName, WaitId};
 use dormouse_core::run::TaskError;
-use dormouse_core::wait::{OPEN_WAITS_MAX, Wait, WaitCondition};
+use dormouse_core::wait::{FilterIndex, OPEN_WAITS_MAX, Wait, WaitCondition};
 use dormouse_core::workflow::{Json, Metadata};
 use tokio::task::yield_now;
 
@@ -47,15 +47,16 @@ pub(super) async fn returned(result: guest::StepResult) -> Result<Returned, Stri
             if let Some(twice) = waits.iter().find(|wait| !ids.insert(wait.id)) {
                 return Err(format!("two waits have the id {}", twice.id));
             }
-            let mut filters = HashSet::new();
+            let mut filters = HashMap::new();
             for (id, text) in waits.iter().filter_map(filter_of) {
-                if filters.insert(text) {
-                    Predicate::compile(text).map_err(|error| format!("wait {id}: filter: {error}"))?;
+                if !filters.contains_key(text) {
+                    let filter =
+                        Predicate::compile(text).map_err(|error| format!("wait {id}: filter: {error}"))?;
+                    filters.insert(text.to_owned(), filter.equality().map(index));
                     yield_now().await;
                 }
             }
-            drop(filters);
-            let waits = waits.into_iter().map(wait).collect::<Result<_, _>>()?;
+            let waits = waits.into_iter().map(|of| wait(of, &filters)).collect::<Result<_, _>>()?;
             Ok(Returned::Suspended { waits, dropped: dropped.into_iter().map(WaitId).collect() })
         }
     }
@@ -68,19 +69,30 @@ fn filter_of(wait: &guest::Wait) -> Option<(u64, &str)> {
     }
 }
 
+fn index(equality: Equality) -> FilterIndex {
+    let Equality { path, value } = equality;
+    FilterIndex { path: path.as_str().to_owned(), value: value.as_str().to_owned() }
+}
+
+/// What an index can find of each filter, by its text.
+type Indexes = HashMap<String, Option<FilterIndex>>;
+
 /// Checks a wait, whose filter has been checked.
-fn wait(wait: guest::Wait) -> Result<Wait, String> {
-    let condition = condition(wait.condition).map_err(|problem| format!("wait {}: {problem}", wait.id))?;
+fn wait(wait: guest::Wait, filters: &Indexes) -> Result<Wait, String> {
+    let condition =
+        condition(wait.condition, filters).map_err(|problem| format!("wait {}: {problem}", wait.id))?;
     Ok(Wait { id: WaitId(wait.id), condition })
 }
 
-fn condition(condition: guest::WaitCondition) -> Result<WaitCondition, String> {
+fn condition(condition: guest::WaitCondition, filters: &Indexes) -> Result<WaitCondition, String> {
     match condition {
         guest::WaitCondition::Until(at) => timestamp(at).map(WaitCondition::Until),
         guest::WaitCondition::Event(event) => {
             KeyPattern::parse(&event.key_pattern).map_err(|error| format!("key pattern: {error}"))?;
             let look_back = event.look_back.map(duration).transpose()?;
-            Ok(WaitCondition::Event { key_pattern: event.key_pattern, filter: event.filter, look_back })
+            let index = event.filter.as_ref().and_then(|filter| filters.get(filter)?.clone());
+            let guest::EventWait { key_pattern, filter, .. } = event;
+            Ok(WaitCondition::Event { key_pattern, filter, look_back, index })
         }
         guest::WaitCondition::Run(id) => {
             id.parse().map(WaitCondition::Run).map_err(|error| format!("{error}"))

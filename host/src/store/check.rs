@@ -69,6 +69,7 @@ const RULES: &[fn(&mut Check<'_>) -> Result] = &[
     timers::event_waits,
     timers::event_pattern_waits,
     timers::run_waits,
+    timers::work,
     triggers::crons,
     triggers::cron_names,
     triggers::scheduled,

@@ -233,4 +233,6 @@ tuples! {
     A B C;
     A B C D;
     A B C D E;
+    A B C D E F;
+    A B C D E F G;
 }

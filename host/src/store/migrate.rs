@@ -15,7 +15,7 @@ use redb::{
 
 use super::db::apply;
 use super::error::{OpenError, StoreError};
-use super::keys::{self, NAMESPACE};
+use super::keys::{self, Key, NAMESPACE};
 use super::log::Number;
 use super::read::Read;
 use super::tables::{self, RawTable};
@@ -113,6 +113,7 @@ pub(super) fn bring_up_to_date(database: &Database, identity: Identity) -> Resul
     if identity.format < 3 {
         in_one_transaction(database, |txn| {
             put_names_into_namespace(txn)?;
+            sort_event_waits(txn)?;
             put_timers_in_lines(txn)?;
             txn.delete_table(ACTIVE_TASKS)?;
             if identity.format < 2 { put_meta(txn, LIVE_RUNS_UNKNOWN_KEY, &[]) } else { Ok(()) }
@@ -131,13 +132,11 @@ const ACTIVE_TASKS: RawTable = TableDefinition::new("active-tasks");
 const MOVING: RawTable = TableDefinition::new("moving");
 
 /// Tables whose keys begin with a namespace since format 3.
-const NAMED: [RawTable; 9] = [
+const NAMED: [RawTable; 7] = [
     tables::ALL[tables::WORKFLOWS.slot],
     tables::ALL[tables::VERSIONS.slot],
     tables::ALL[tables::RUNS_BY_STATUS.slot],
     tables::ALL[tables::RUN_COUNTS.slot],
-    tables::ALL[tables::EVENT_WAITS.slot],
-    tables::ALL[tables::EVENT_PATTERN_WAITS.slot],
     tables::ALL[tables::CONCURRENCY.slot],
     tables::ALL[tables::CRON_NAMES.slot],
     tables::ALL[tables::EVENTS_BY_KEY.slot],
@@ -153,6 +152,26 @@ fn put_names_into_namespace(txn: &WriteTransaction) -> Result<(), StoreError> {
     change_keys(txn, tables::ALL[tables::IDEMPOTENCY_BY_EXPIRY.slot], |key| {
         let (time, rest) = key.split_at(key.len().min(8));
         [time, &namespace, rest].concat()
+    })
+}
+
+/// Waits for one key stand by what their filters ask for since format 3, and older ones where an index
+/// finds nothing; waits for patterns stand by what the patterns begin with.
+fn sort_event_waits(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let namespace = keys::encode(&NAMESPACE);
+    let split = |key: &[u8]| {
+        let mut rest = key;
+        let text: Result<String, _> = Key::take(&mut rest);
+        text.map(|text| (text, rest.to_vec())).unwrap_or_default()
+    };
+    change_keys(txn, tables::ALL[tables::EVENT_WAITS.slot], |key| {
+        let (event_key, rest) = split(key);
+        [namespace.clone(), keys::encode(&(event_key, "", "")), rest].concat()
+    })?;
+    change_keys(txn, tables::ALL[tables::EVENT_PATTERN_WAITS.slot], |key| {
+        let (pattern, rest) = split(key);
+        let prefix = pattern.split('*').next().unwrap_or_default().to_owned();
+        [namespace.clone(), keys::encode(&(prefix, pattern)), rest].concat()
     })
 }
 

@@ -20,6 +20,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod view;
+mod waits;
 mod working_set;
 mod write;
 
@@ -30,4 +31,5 @@ pub(crate) use db::{Fence, Store};
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use read::Read;
 pub(crate) use view::View;
+pub(crate) use waits::NextWait;
 pub(crate) use working_set::{WorkingSet, Written};

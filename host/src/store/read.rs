@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use dormouse_core::id::{
-    CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
+    CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WorkflowName,
 };
 use dormouse_core::run::{Run, RunSpec, Status};
 use dormouse_core::time::Timestamp;
@@ -14,8 +14,8 @@ use super::error::StoreError;
 use super::keys::{self, NAMESPACE, SCHEDULED_STATUSES};
 use super::records::Counts;
 use super::rows::{
-    ConcurrencyRow, CronRow, Due, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry,
-    ModuleRow, RunRow, RunWaitRow, ScheduledRow, ScheduledStatus, TimerLine, VersionRow, WorkflowRow,
+    ConcurrencyRow, CronRow, Due, EventRow, IdempotencyRow, IdempotencyScope, JournalEntry, ModuleRow,
+    RunRow, RunWaitRow, ScheduledRow, ScheduledStatus, TimerLine, VersionRow, Work, WorkflowRow,
 };
 use super::source::{Access, Order, Source, Span, visit_merged};
 use super::tables;
@@ -211,40 +211,14 @@ pub(crate) trait Read: Source + Sized {
         self.scan_keys(tables::TIMERS, Span::under(line))?.take_while(is_due).take(limit).collect()
     }
 
-    /// The open waits whose key or pattern is this very text, oldest run first.
-    fn event_waits(&self, key_pattern: &str) -> Result<Vec<EventWaitRow>> {
-        rows(self.scan(tables::event_waits(key_pattern), Span::under((NAMESPACE, key_pattern)))?)
+    /// Up to `limit` things that are left to be done, in the order in which they were left.
+    fn work(&self, limit: usize) -> Result<Vec<(u64, Work)>> {
+        self.scan(tables::WORK, Span::all())?.take(limit).collect()
     }
 
-    /// An open wait for events.
-    fn event_wait(
-        &self,
-        key_pattern: &str,
-        run: RunId,
-        task: TaskIndex,
-        wait: WaitId,
-    ) -> Result<Option<EventWaitRow>> {
-        self.get(tables::event_waits(key_pattern), (NAMESPACE, key_pattern, run, task, wait))
-    }
-
-    /// The distinct patterns with `*` that anybody waits for.
-    fn event_wait_patterns(&self) -> Result<Vec<String>> {
-        let mut patterns = Vec::new();
-        let mut span = Some(Span::under(NAMESPACE));
-        // One seek a pattern, however many wait for it.
-        while let Some(rest) = span.take() {
-            if let Some(first) = self.scan_keys(tables::EVENT_PATTERN_WAITS, rest)?.next() {
-                let (_, pattern, ..) = first?;
-                span = Span::under(NAMESPACE).past((NAMESPACE, &pattern));
-                patterns.push(pattern);
-            }
-        }
-        Ok(patterns)
-    }
-
-    /// Who waits for the end of a run.
-    fn run_waits(&self, awaited: RunId) -> Result<Vec<RunWaitRow>> {
-        let entries = self.scan_keys(tables::RUN_WAITS, Span::under(awaited))?;
+    /// Up to `limit` of those who wait for the end of a run.
+    fn run_waits(&self, awaited: RunId, limit: usize) -> Result<Vec<RunWaitRow>> {
+        let entries = self.scan_keys(tables::RUN_WAITS, Span::under(awaited))?.take(limit);
         entries
             .map(|entry| entry.map(|(awaited, run, task, wait)| RunWaitRow { awaited, run, task, wait }))
             .collect()
@@ -344,14 +318,21 @@ pub(crate) trait Read: Source + Sized {
         visit_rows(self.scan_in(tables::EVENTS, Span::all().before(before), Order::Descending)?, visit)
     }
 
-    /// The events of exactly this key that were pushed at `since` or later, latest first.
+    /// The events of exactly this key that were pushed at `since` or later and before `before`, latest
+    /// first.
     fn visit_events_by_key(
         &self,
         key: &str,
         since: Timestamp,
+        before: Option<EventId>,
         mut visit: impl FnMut(EventRow) -> ControlFlow<()>,
     ) -> Result<()> {
-        let span = Span::under((NAMESPACE, key)).from((NAMESPACE, key, since));
+        let mut span = Span::under((NAMESPACE, key)).from((NAMESPACE, key, since));
+        if let Some(before) = before
+            && let Some(event) = self.event(before)?
+        {
+            span = span.before(Some((NAMESPACE, key, event.pushed_at, before)));
+        }
         for entry in self.scan_keys_in(tables::EVENTS_BY_KEY, span, Order::Descending)? {
             let (.., id) = entry?;
             if self.event(id)?.is_some_and(|event| visit(event).is_break()) {

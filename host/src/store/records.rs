@@ -7,6 +7,7 @@ mod definition;
 mod journal;
 mod run;
 mod trigger;
+mod work;
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@ use dormouse_core::id::{
 };
 use dormouse_core::run::{Run, RunSpec, TaskTimer, Transition};
 use dormouse_core::time::Timestamp;
+use dormouse_core::wait::FilterIndex;
 use dormouse_core::workflow::{CronSpec, Json, Metadata, Priority, Workflow};
 
 /// An uploaded module. Its bytes are a row of their own.
@@ -109,10 +110,15 @@ impl TimerLine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EventWaitRow {
     pub(crate) key_pattern: String,
+    /// What the filter asks for, if an index can find that. Of waits for exactly one key only.
+    pub(crate) index: Option<FilterIndex>,
     pub(crate) run: RunId,
     pub(crate) task: TaskIndex,
     pub(crate) wait: WaitId,
     pub(crate) filter: Option<String>,
+    /// When it was opened. An event that was pushed earlier and is still being matched does not settle
+    /// it.
+    pub(crate) since: Timestamp,
     /// The event that has settled it, and the time of the timer at which the task is told, if that is
     /// still to come. No other event matches it any more.
     pub(crate) settled_by: Option<(EventId, Timestamp)>,
@@ -126,6 +132,52 @@ pub(crate) struct RunWaitRow {
     pub(crate) run: RunId,
     pub(crate) task: TaskIndex,
     pub(crate) wait: WaitId,
+}
+
+/// Something that was begun and is too much for one change set: what is left of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Tasks wait for a run that has ended, and are to be told.
+    TellWaiters { awaited: RunId },
+    /// A run was cancelled, and so are its children that are not detached, made later than `after`.
+    CancelChildren { parent: RunId, after: Option<RunId> },
+    /// A workflow was deleted, and so are scheduled runs of it that were made before.
+    CancelScheduled {
+        workflow: WorkflowName,
+        made_before: Timestamp,
+        after: Option<(Timestamp, ScheduledId)>,
+    },
+    /// An event is to be held against the waits behind the cursor.
+    MatchEvent { event: EventId, cursor: WaitCursor },
+    /// A wait looks back for events that were pushed at `since` or later and lie before `before`.
+    LookBack {
+        run: RunId,
+        task: TaskIndex,
+        wait: WaitId,
+        since: Timestamp,
+        before: Option<EventId>,
+        looked_at: u32,
+    },
+}
+
+/// How far an event has been held against the waits for events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WaitCursor {
+    /// Waits for exactly its key, in the order of what their filters ask for.
+    Exact(Behind),
+    /// Waits for patterns that begin with so many bytes of its key.
+    Pattern { prefix: u16, behind: Behind },
+}
+
+/// A place in a table of waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// Before all rows.
+    Nothing,
+    /// Behind a row, whose key it is, as bytes.
+    Row(Vec<u8>),
+    /// Behind all rows of a path or of a pattern.
+    Group(String),
 }
 
 /// A run that has not ended, under a concurrency limit of its workflow.

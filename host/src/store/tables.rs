@@ -14,7 +14,7 @@ use super::keys::Namespace;
 use super::records::Counts;
 use super::rows::{
     CronRow, Due, EventRow, EventWaitRow, IdempotencyRow, JournalEntry, ModuleRow, ScheduledRow,
-    ScheduledStatus, VersionRow, WorkflowRow,
+    ScheduledStatus, VersionRow, Work, WorkflowRow,
 };
 
 /// To the database every key and every row is just bytes.
@@ -74,9 +74,11 @@ tables! {
     /// Waits for events of exactly one key.
     EVENT_WAITS = "event-waits": EventWaitKey => EventWaitRow;
     /// Waits for events whose key matches a pattern with `*`.
-    EVENT_PATTERN_WAITS = "event-pattern-waits": EventWaitKey => EventWaitRow;
+    EVENT_PATTERN_WAITS = "event-pattern-waits": EventPatternWaitKey => EventWaitRow;
     /// The run that is waited for, then who waits.
     RUN_WAITS = "run-waits": (RunId, RunId, TaskIndex, WaitId) => ();
+    /// What was begun and is too much for one change set, in the order in which it was.
+    WORK = "work": u64 => Work;
     /// The runs that a concurrency limit counts: the workflow, the position of the limit in its
     /// definition, the key, and the run, until that has ended. The row is the most that may run.
     CONCURRENCY = "concurrency": (Namespace, WorkflowName, u8, String, RunId) => u32;
@@ -93,13 +95,12 @@ tables! {
     IDEMPOTENCY_BY_EXPIRY = "idempotency-by-expiry": (Timestamp, Namespace, String, String) => ();
 }
 
-/// The key or pattern that is waited for, and who waits.
-pub(super) type EventWaitKey = (Namespace, String, RunId, TaskIndex, WaitId);
+/// The event key that is waited for, the path and the value that the filter asks for (both empty if an
+/// index cannot find that), and who waits.
+pub(super) type EventWaitKey = (Namespace, String, String, String, RunId, TaskIndex, WaitId);
 
-/// Where the waits for this key or pattern are.
-pub(super) fn event_waits(key_pattern: &str) -> Table<EventWaitKey, EventWaitRow> {
-    if key_pattern.contains('*') { EVENT_PATTERN_WAITS } else { EVENT_WAITS }
-}
+/// What the pattern begins with up to its first `*`, the pattern, and who waits.
+pub(super) type EventPatternWaitKey = (Namespace, String, String, RunId, TaskIndex, WaitId);
 
 /// The slot of the table with this name.
 pub(super) fn slot(name: &str) -> Option<usize> {

@@ -9,10 +9,10 @@ use super::error::StoreError;
 use super::keys::{self, NAMESPACE};
 use super::read::{KEPT_SINCE_KEY, Read};
 use super::rows::{
-    ConcurrencyRow, CronRow, Due, EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, ModuleRow,
-    RunWaitRow, ScheduledRow, Timer, TimerLine, VersionRow, WorkflowRow,
+    ConcurrencyRow, CronRow, Due, EventRow, IdempotencyRow, IdempotencyScope, ModuleRow, RunWaitRow,
+    ScheduledRow, Timer, TimerLine, VersionRow, Work, WorkflowRow,
 };
-use super::source::{Access, Span};
+use super::source::{Access, Order, Span};
 use super::tables;
 use super::working_set::WorkingSet;
 
@@ -86,15 +86,21 @@ impl WorkingSet {
         self.delete(tables::TIMERS, Due { at, timer });
     }
 
-    pub(crate) fn put_event_wait(&mut self, wait: &EventWaitRow) -> Result<()> {
-        let key = (NAMESPACE, wait.key_pattern.as_str(), wait.run, wait.task, wait.wait);
-        self.put(tables::event_waits(&wait.key_pattern), key, wait)
+    /// Leaves something to be done later, behind all that was left before.
+    pub(crate) fn put_work(&mut self, work: &Work) -> Result<()> {
+        let last = self.scan_keys_in(tables::WORK, Span::all(), Order::Descending)?.next().transpose()?;
+        self.insert(tables::WORK, last.map_or(0, |last| last + 1), work)
     }
 
-    /// Only the key of the row is used.
-    pub(crate) fn delete_event_wait(&mut self, wait: &EventWaitRow) {
-        let key = (NAMESPACE, wait.key_pattern.as_str(), wait.run, wait.task, wait.wait);
-        self.delete(tables::event_waits(&wait.key_pattern), key);
+    /// The same in the place of what was there.
+    pub(crate) fn replace_work(&mut self, number: u64, work: Option<&Work>) -> Result<()> {
+        match work {
+            Some(work) => self.put(tables::WORK, number, work),
+            None => {
+                self.delete(tables::WORK, number);
+                Ok(())
+            }
+        }
     }
 
     pub(crate) fn put_run_wait(&mut self, wait: RunWaitRow) -> Result<()> {

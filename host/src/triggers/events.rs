@@ -1,30 +1,29 @@
 //! Events: taken in, matched against subscriptions and waits, all in the transaction at hand.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use dormouse_core::event::{KeyPattern, check_key};
+use dormouse_core::event::check_key;
 use dormouse_core::id::EventId;
 use dormouse_core::run::{RunEvent, RunSpec, Trigger};
 use dormouse_core::wait::WaitOutcome;
 
 use super::Matching;
-use crate::engine::{Error, Handled, NewRun, PushEvent, Shard, WorkflowEntry};
+use crate::engine::{Catalog, Error, Handled, NewRun, PushEvent, Shard, WorkflowEntry};
 use crate::runtime::Push;
-use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, Timer};
-use crate::store::{Read, StoreError};
+use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, Timer, WaitCursor, Work};
+use crate::store::{NextWait, Read, StoreError};
 
 /// How long the idempotency key of an event is remembered.
 const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// Most tasks that are told of an event in the transaction that takes it in.
-const TOLD_AT_ONCE_MAX: usize = 64;
+const TOLD_AT_ONCE_MAX: u32 = 64;
 
 impl Shard {
     /// Takes in an event that was pushed over the API. A key that was seen before gives the event
     /// that it stood for.
-    pub(crate) fn push_event(&mut self, request: PushEvent) -> Handled<EventRow> {
+    pub(crate) fn push_event(&mut self, (request, matched): (PushEvent, Matched)) -> Handled<EventRow> {
         let PushEvent { key, payload, metadata, priority, idempotency_key } = request;
         check_key(&key).map_err(|error| Error::invalid("invalid_event_key", "key", error.to_string()))?;
         if let Some(known) = &idempotency_key
@@ -39,11 +38,16 @@ impl Shard {
             let row = IdempotencyRow { id: id.to_bytes(), expires_at: self.now.after(IDEMPOTENCY_TTL) };
             self.rows.put_idempotency(IdempotencyScope::Events, new, &row)?;
         }
-        Ok(self.take_in_event(Push { id, key, payload, metadata, priority })?)
+        Ok(self.take_in_event(Push { id, key, payload, metadata, priority }, Some(matched))?)
     }
 
-    /// Stores an event, starts the runs that subscribe to it and settles the waits that it matches.
-    pub(crate) fn take_in_event(&mut self, push: Push) -> Result<EventRow, StoreError> {
+    /// Stores an event, starts the runs that subscribe to it and settles the waits that it matches: those
+    /// for which there is time at once, and the others in portions.
+    pub(crate) fn take_in_event(
+        &mut self,
+        push: Push,
+        matched: Option<Matched>,
+    ) -> Result<EventRow, StoreError> {
         let Push { id, key, payload, metadata, priority } = push;
         let mut event = EventRow {
             id,
@@ -55,33 +59,70 @@ impl Shard {
             runs: Vec::new(),
             settled_waits: 0,
         };
-        let mut matching = Matching::new(&event);
-        let waits = self.matching_waits(&mut matching)?;
-        let subscribers = self.catalog().subscribers(&mut matching);
-        event.settled_waits = u32::try_from(waits.len()).unwrap_or(u32::MAX);
+        let until = self.match_until;
+        let rest = self.match_waits(&mut event, WaitCursor::START, until)?;
+        let subscribers = match matched {
+            Some(Matched { catalog, subscribers }) if Arc::ptr_eq(&catalog, &self.catalog) => subscribers,
+            // Workflows have changed since.
+            _ => self.catalog().subscribers(&mut Matching::of(&event)),
+        };
         self.start_subscribers(&mut event, subscribers)?;
         self.rows.put_event(&event)?;
-        self.settle_waits(id, waits)?;
+        if let Some(cursor) = rest {
+            self.leave(&Work::MatchEvent { event: id, cursor })?;
+        }
         Ok(event)
     }
 
-    /// Settles the waits that an event matches, so that no other event takes them. The tasks are told
-    /// at once as long as they are few. Of a flood the rest is told as timers are: in portions, between
-    /// which others get their turn.
-    fn settle_waits(&mut self, event: EventId, mut waits: Vec<EventWaitRow>) -> Result<(), StoreError> {
-        let later = waits.split_off(waits.len().min(TOLD_AT_ONCE_MAX));
-        for wait in waits {
-            self.rows.delete_event_wait(&wait);
+    /// Holds an event against the waits behind a cursor, and settles those that it matches. Returns where
+    /// to go on when there was no time for all.
+    pub(crate) fn match_waits(
+        &mut self,
+        event: &mut EventRow,
+        mut cursor: WaitCursor,
+        until: Instant,
+    ) -> Result<Option<WaitCursor>, StoreError> {
+        let (id, pushed_at, mut settled) = (event.id, event.pushed_at, event.settled_waits);
+        let mut matching = Matching::of(event);
+        let rest = loop {
+            match self.rows.next_event_wait(&event.key, &mut cursor, |path| matching.value_at(path))? {
+                NextWait::End => break None,
+                NextWait::PassedOver => {}
+                NextWait::Candidate(row) => {
+                    let is_open = row.settled_by.is_none() && row.since <= pushed_at;
+                    let holds = || match row.filter.as_deref().filter(|_| row.index.is_none()) {
+                        None => true,
+                        Some(text) => {
+                            self.filters.get(text).is_some_and(|filter| matching.satisfies(&filter))
+                        }
+                    };
+                    if is_open && { holds }() {
+                        self.settle_wait(id, *row, settled)?;
+                        settled += 1;
+                    }
+                }
+            }
+            if Instant::now() >= until {
+                break Some(cursor);
+            }
+        };
+        event.settled_waits = settled;
+        Ok(rest)
+    }
+
+    /// Settles a wait, so that no other event does. The first few tasks are told at once; of a flood the
+    /// others are told as timers are: in portions, between which others get their turn.
+    fn settle_wait(&mut self, event: EventId, mut row: EventWaitRow, told: u32) -> Result<(), StoreError> {
+        let EventWaitRow { run, task, wait, .. } = row;
+        if told < TOLD_AT_ONCE_MAX {
+            self.rows.delete_event_wait(&row);
             let outcome = WaitOutcome::Event(event);
-            self.follow_up(wait.run, RunEvent::WaitSettled { task: wait.task, wait: wait.wait, outcome });
+            self.follow_up(run, RunEvent::WaitSettled { task, wait, outcome });
+            return Ok(());
         }
-        for mut row in later {
-            let EventWaitRow { run, task, wait, .. } = row;
-            row.settled_by = Some((event, self.now));
-            self.rows.put_event_wait(&row)?;
-            self.rows.put_timer(self.now, Timer::Event { run, task, wait })?;
-        }
-        Ok(())
+        row.settled_by = Some((event, self.now));
+        self.rows.put_event_wait(&row)?;
+        self.rows.put_timer(self.now, Timer::Event { run, task, wait })
     }
 
     fn start_subscribers(
@@ -109,45 +150,18 @@ impl Shard {
         }
         Ok(())
     }
+}
 
-    /// The open waits that an event matches.
-    fn matching_waits(&self, event: &mut Matching<'_>) -> Result<Vec<EventWaitRow>, StoreError> {
-        let key = event.key();
-        let mut waits = self.rows.event_waits(key)?;
-        for pattern in self.rows.event_wait_patterns()? {
-            if KeyPattern::parse(&pattern).is_ok_and(|pattern| pattern.matches(key)) {
-                waits.extend(self.rows.event_waits(&pattern)?);
-            }
-        }
-        waits.retain(|wait| wait.settled_by.is_none() && event.satisfies_text(wait.filter.as_deref()));
-        Ok(waits)
-    }
+/// What an event starts, as it was found before the event got to the deciding thread: filters of modules
+/// are not evaluated there.
+pub(crate) struct Matched {
+    catalog: Arc<Catalog>,
+    subscribers: Vec<Arc<WorkflowEntry>>,
+}
 
-    /// The latest event that a wait matches and that came at most `look_back` ago.
-    pub(crate) fn latest_event(
-        &self,
-        wait: &EventWaitRow,
-        look_back: Duration,
-    ) -> Result<Option<EventId>, StoreError> {
-        let since = self.now.before(look_back);
-        let mut latest = None;
-        let mut take = |event: EventRow| {
-            if !Matching::new(&event).satisfies_text(wait.filter.as_deref()) {
-                return ControlFlow::Continue(());
-            }
-            latest = Some(event.id);
-            ControlFlow::Break(())
-        };
-        // A pattern that does not parse was refused when the step ended.
-        let Ok(pattern) = KeyPattern::parse(&wait.key_pattern) else { return Ok(None) };
-        match pattern.as_exact() {
-            Some(key) => self.rows.visit_events_by_key(key, since, take)?,
-            None => self.rows.visit_events(None, |event| match event {
-                event if event.pushed_at < since => ControlFlow::Break(()),
-                event if pattern.matches(&event.key) => take(event),
-                _ => ControlFlow::Continue(()),
-            })?,
-        }
-        Ok(latest)
+impl Matched {
+    /// Finds what an event starts.
+    pub(crate) fn find(catalog: &Arc<Catalog>, event: &mut Matching<'_>) -> Self {
+        Self { catalog: Arc::clone(catalog), subscribers: catalog.subscribers(event) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dormouse_core::cel::{Predicate, Subject};
+use dormouse_core::cel::{FieldPath, Predicate, Subject};
 use dormouse_core::workflow::{Json, Metadata};
 
 use crate::store::rows::EventRow;
@@ -14,13 +14,18 @@ pub(crate) struct Matching<'a> {
     payload: &'a Json,
     metadata: &'a Metadata,
     subject: Option<Subject>,
-    known: HashMap<String, bool>,
+    /// What it has at paths that were asked for.
+    values: HashMap<String, Option<String>>,
 }
 
 impl<'a> Matching<'a> {
-    pub(crate) fn new(event: &'a EventRow) -> Self {
-        let EventRow { key, payload, metadata, .. } = event;
-        Self { key, payload, metadata, subject: None, known: HashMap::new() }
+    pub(crate) fn new(key: &'a str, payload: &'a Json, metadata: &'a Metadata) -> Self {
+        Self { key, payload, metadata, subject: None, values: HashMap::new() }
+    }
+
+    /// Of an event that is stored.
+    pub(crate) fn of(event: &'a EventRow) -> Self {
+        Self::new(&event.key, &event.payload, &event.metadata)
     }
 
     pub(crate) fn key(&self) -> &'a str {
@@ -30,23 +35,26 @@ impl<'a> Matching<'a> {
     /// Whether a filter holds. One that has no value for this event, as of a field that the payload
     /// lacks, does not.
     pub(crate) fn satisfies(&mut self, filter: &Predicate) -> bool {
-        let subject =
-            self.subject.get_or_insert_with(|| Subject::of_event(self.key, self.payload, self.metadata));
-        filter.holds(subject).unwrap_or_else(|error| {
-            tracing::debug!(event.key = self.key, %error, "a filter has no value, so the event does not match");
+        let key = self.key;
+        filter.holds(self.subject()).unwrap_or_else(|error| {
+            tracing::debug!(event.key = key, %error, "a filter has no value, so the event does not match");
             false
         })
     }
 
-    /// The same for the text of a filter; everything satisfies none.
-    pub(crate) fn satisfies_text(&mut self, filter: Option<&str>) -> bool {
-        let Some(text) = filter else { return true };
-        if let Some(known) = self.known.get(text) {
-            return *known;
+    /// What the event has at a path, as an index of filters has it.
+    pub(crate) fn value_at(&mut self, path: &str) -> Option<String> {
+        if let Some(known) = self.values.get(path) {
+            return known.clone();
         }
-        // A filter that does not compile was refused when the step ended.
-        let holds = Predicate::compile(text).is_ok_and(|filter| self.satisfies(&filter));
-        self.known.insert(text.to_owned(), holds);
-        holds
+        let subject = self.subject();
+        let value = FieldPath::parse(path).and_then(|path| subject.value_at(&path));
+        let value = value.map(|value| value.as_str().to_owned());
+        self.values.insert(path.to_owned(), value.clone());
+        value
+    }
+
+    fn subject(&mut self) -> &Subject {
+        self.subject.get_or_insert_with(|| Subject::of_event(self.key, self.payload, self.metadata))
     }
 }

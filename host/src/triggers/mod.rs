@@ -6,4 +6,5 @@ mod events;
 mod matching;
 mod scheduled;
 
+pub(crate) use events::Matched;
 pub(crate) use matching::Matching;

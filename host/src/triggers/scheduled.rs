@@ -1,14 +1,12 @@
 //! Scheduled runs: one run at a set time, made over the API or by a task.
 
-use std::ops::ControlFlow;
-
 use dormouse_core::id::{RunId, ScheduledId, WorkflowName};
 use dormouse_core::run::{RunSpec, Trigger};
 use dormouse_core::workflow::Json;
 
 use crate::engine::{Error, Handled, NewRun, ScheduleRun, ScheduledChange, Shard, find_workflow};
 use crate::runtime::Schedule;
-use crate::store::rows::{ScheduledRow, ScheduledStatus, Timer};
+use crate::store::rows::{ScheduledRow, ScheduledStatus, Timer, Work};
 use crate::store::{Read, StoreError};
 
 impl Shard {
@@ -105,14 +103,10 @@ impl Shard {
         }
     }
 
-    /// Cancels what is still to come of a workflow that is deleted.
+    /// Cancels what is still to come of a workflow that is deleted, in portions.
     pub(crate) fn cancel_scheduled_of(&mut self, workflow: &WorkflowName) -> Result<(), StoreError> {
-        let mut pending = Vec::new();
-        self.rows.visit_scheduled(Some(ScheduledStatus::Pending), None, |row| {
-            pending.extend((row.workflow == *workflow).then_some(row));
-            ControlFlow::Continue(())
-        })?;
-        pending.into_iter().try_for_each(|row| self.end_scheduled(row, ScheduledStatus::Cancelled, None))
+        let (workflow, made_before) = (workflow.clone(), self.now);
+        self.leave(&Work::CancelScheduled { workflow, made_before, after: None })
     }
 
     fn fire_scheduled(&mut self, row: ScheduledRow, run: RunId) -> Result<(), StoreError> {
@@ -143,7 +137,7 @@ impl Shard {
         self.rows.put_timer(row.trigger_at, Timer::Scheduled(row.id))
     }
 
-    fn end_scheduled(
+    pub(crate) fn end_scheduled(
         &mut self,
         mut row: ScheduledRow,
         status: ScheduledStatus,

@@ -14,6 +14,7 @@ use crate::engine::requests::{
 use crate::engine::{Each, Error, Shard};
 use crate::store::Read;
 use crate::store::rows::{CronRow, EventRow, ScheduledRow, ScheduledStatus};
+use crate::triggers::{Matched, Matching};
 
 /// Crons.
 impl Host {
@@ -151,6 +152,14 @@ impl Host {
 
     /// Takes in many events in one transaction.
     pub(crate) async fn push_events(&self, requests: Vec<PushEvent>) -> Result<Each<EventRow>> {
+        let catalog = self.shared.catalog();
+        let matched = |request: PushEvent| {
+            let PushEvent { key, payload, metadata, .. } = &request;
+            let matched = Matched::find(&catalog, &mut Matching::new(key, payload, metadata));
+            (request, matched)
+        };
+        // Filters may take a while.
+        let requests: Vec<_> = tokio::task::block_in_place(|| requests.into_iter().map(matched).collect());
         self.operate(move |shard| shard.each(requests, Shard::push_event)).await
     }
 

@@ -9,9 +9,10 @@ use super::{Check, Look, Result};
 use crate::store::keys::NAMESPACE;
 use crate::store::rows::{Due, EventWaitRow, JournalEntry, Timer};
 use crate::store::tables::{
-    self, JOURNAL, MODULE_BYTES, RUN_CHILDREN, RUN_SPECS, RUN_STATES, RUN_WAITS, RUNS_BY_STATUS, SNAPSHOTS,
-    TIMERS, VERSIONS,
+    EVENT_PATTERN_WAITS, EVENT_WAITS, JOURNAL, MODULE_BYTES, RUN_CHILDREN, RUN_SPECS, RUN_STATES, RUN_WAITS,
+    RUNS_BY_STATUS, SNAPSHOTS, TIMERS, VERSIONS,
 };
+use crate::store::waits::{EventWaitPlace, place};
 
 pub(super) fn specs(check: &mut Check<'_>) -> Result {
     check.each(RUN_SPECS, |check, id, spec| {
@@ -130,14 +131,19 @@ fn missing_wait(check: &mut Check<'_>, run: RunId, task: TaskIndex, wait: &Wait)
             (!check.is_there(TIMERS, Due { at: *at, timer })?)
                 .then(|| format!("wait {} has no timer at {at}", id.0))
         }
-        WaitCondition::Event { key_pattern, filter, .. } => {
-            let table = tables::event_waits(key_pattern);
-            match check.look(table, (NAMESPACE, key_pattern.as_str(), run, task, id))? {
+        WaitCondition::Event { key_pattern, filter, index, .. } => {
+            let (table, row) = match place(key_pattern, index.as_ref(), (run, task, id)) {
+                EventWaitPlace::Exact(key) => (EVENT_WAITS.name, check.look(EVENT_WAITS, key)?),
+                EventWaitPlace::Pattern(key) => {
+                    (EVENT_PATTERN_WAITS.name, check.look(EVENT_PATTERN_WAITS, key)?)
+                }
+            };
+            match row {
                 Look::There(EventWaitRow { filter: stored, .. }) if stored != *filter => {
-                    Some(format!("wait {} has another filter in `{}`", id.0, table.name))
+                    Some(format!("wait {} has another filter in `{table}`", id.0))
                 }
                 Look::There(_) | Look::Unreadable => None,
-                Look::Missing => Some(format!("wait {} is missing in `{}`", id.0, table.name)),
+                Look::Missing => Some(format!("wait {} is missing in `{table}`", id.0)),
             }
         }
         WaitCondition::Run(awaited) => (!check.is_there(RUN_WAITS, (*awaited, run, task, id))?)

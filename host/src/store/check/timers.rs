@@ -1,5 +1,7 @@
 //! What wakes runs: timers, and waits for events and for other runs.
 
+use std::collections::BTreeSet;
+
 use dormouse_core::id::{RunId, TaskIndex, WaitId};
 use dormouse_core::run::{TaskRun, TaskTimer};
 use dormouse_core::time::Timestamp;
@@ -7,12 +9,11 @@ use dormouse_core::wait::WaitCondition;
 
 use super::runs::timer_word;
 use super::{Check, Look, Result};
-use crate::store::keys::NAMESPACE;
-use crate::store::rows::{Due, EventWaitRow, ScheduledStatus, Timer};
+use crate::store::rows::{Due, EventWaitRow, ScheduledStatus, Timer, Work};
 use crate::store::tables::{
-    self, CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, EventWaitKey, RUN_STATES, RUN_WAITS, SCHEDULED,
-    TIMERS, Table,
+    CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, RUN_STATES, RUN_WAITS, SCHEDULED, TIMERS, Table, WORK,
 };
+use crate::store::waits::{EventWaitPlace, place};
 
 pub(super) fn timers(check: &mut Check<'_>) -> Result {
     check.each(TIMERS, |check, Due { at, timer }, ()| {
@@ -49,9 +50,11 @@ fn of_wait(check: &Check<'_>, at: Timestamp, (run, task, wait): (RunId, TaskInde
     for open in waits.filter(|open| open.id == wait) {
         match &open.condition {
             WaitCondition::Until(time) => return Ok(*time == at),
-            WaitCondition::Event { key_pattern, .. } => {
-                let key = (NAMESPACE, key_pattern.as_str(), run, task, wait);
-                let row = check.look(tables::event_waits(key_pattern), key)?;
+            WaitCondition::Event { key_pattern, index, .. } => {
+                let row = match place(key_pattern, index.as_ref(), (run, task, wait)) {
+                    EventWaitPlace::Exact(key) => check.look(EVENT_WAITS, key)?,
+                    EventWaitPlace::Pattern(key) => check.look(EVENT_PATTERN_WAITS, key)?,
+                };
                 return Ok(expected(row, |row| row.settled_by.is_some_and(|(_, time)| time == at)));
             }
             WaitCondition::Run(_) => {}
@@ -68,43 +71,66 @@ fn task_timer(task: &TaskRun, timer: TaskTimer) -> Option<Timestamp> {
 }
 
 pub(super) fn event_waits(check: &mut Check<'_>) -> Result {
-    each_event_wait(check, EVENT_WAITS, false)
-}
-
-pub(super) fn event_pattern_waits(check: &mut Check<'_>) -> Result {
-    each_event_wait(check, EVENT_PATTERN_WAITS, true)
-}
-
-type EventWaits = Table<EventWaitKey, EventWaitRow>;
-
-fn each_event_wait(check: &mut Check<'_>, table: EventWaits, pattern: bool) -> Result {
-    check.each(table, |check, (_, key, run, task, wait), EventWaitRow { settled_by, .. }| {
-        let row = format!("{key} {run} {} wait {}", task.0, wait.0);
-        if key.contains('*') != pattern {
-            check.report(table, &row, "it belongs into the other of the two tables of event waits");
+    check.each(EVENT_WAITS, |check, (_, key, path, value, ..), row| {
+        if key.contains('*') {
+            let problem = "it belongs into the other of the two tables of event waits";
+            check.report(EVENT_WAITS, words(&row), problem);
         }
-        let is_open = |condition: &WaitCondition| {
-            matches!(condition, WaitCondition::Event { key_pattern, .. } if *key_pattern == key)
-        };
-        if !of_task(check, run, task, |task| waits(task, wait, is_open))? {
-            check.report(table, &row, "no task has this wait");
+        if path.is_empty() && !value.is_empty() {
+            check.report(EVENT_WAITS, words(&row), "it has a value without a path");
         }
-        if let Some((event, at)) = settled_by {
-            if !check.is_there(EVENTS, event)? {
-                check.report(table, &row, format!("event {event}, which settled it, is not there"));
-            }
-            // Stores of format 2 had one line for both.
-            let timers = [Timer::Event { run, task, wait }, Timer::Wait { run, task, wait }];
-            let [told, slept] = timers.map(|timer| check.is_there(TIMERS, Due { at, timer }));
-            if !(told? || slept?) {
-                check.report(table, &row, format!("its timer of {at} is missing"));
-            }
-        }
-        Ok(())
+        event_wait(check, EVENT_WAITS, &row)
     })
 }
 
+pub(super) fn event_pattern_waits(check: &mut Check<'_>) -> Result {
+    check.each(EVENT_PATTERN_WAITS, |check, (_, prefix, pattern, ..), row| {
+        if pattern.split_once('*').is_none_or(|(begin, _)| begin != prefix) {
+            let problem =
+                "it belongs into the other of the two tables of event waits, or elsewhere in this one";
+            check.report(EVENT_PATTERN_WAITS, words(&row), problem);
+        }
+        event_wait(check, EVENT_PATTERN_WAITS, &row)
+    })
+}
+
+fn words(row: &EventWaitRow) -> String {
+    let EventWaitRow { key_pattern, run, task, wait, .. } = row;
+    format!("{key_pattern} {run} {} wait {}", task.0, wait.0)
+}
+
+fn event_wait<K>(check: &mut Check<'_>, table: Table<K, EventWaitRow>, row: &EventWaitRow) -> Result {
+    let EventWaitRow { key_pattern: key, index: at, run, task, wait, settled_by, .. } = row;
+    let (run, task, wait) = (*run, *task, *wait);
+    let is_open = |condition: &WaitCondition| {
+        matches!(condition, WaitCondition::Event { key_pattern, index, .. }
+            if key_pattern == key && (index == at || key.contains('*')))
+    };
+    if !of_task(check, run, task, |task| waits(task, wait, is_open))? {
+        check.report(table, words(row), "no task has this wait");
+    }
+    if let Some((event, at)) = *settled_by {
+        if !check.is_there(EVENTS, event)? {
+            check.report(table, words(row), format!("event {event}, which settled it, is not there"));
+        }
+        // Stores of format 2 had one line for both.
+        let timers = [Timer::Event { run, task, wait }, Timer::Wait { run, task, wait }];
+        let [told, slept] = timers.map(|timer| check.is_there(TIMERS, Due { at, timer }));
+        if !(told? || slept?) {
+            check.report(table, words(row), format!("its timer of {at} is missing"));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn run_waits(check: &mut Check<'_>) -> Result {
+    let mut being_told = BTreeSet::new();
+    check.each(WORK, |_, _, work| {
+        if let Work::TellWaiters { awaited } = work {
+            being_told.insert(awaited);
+        }
+        Ok(())
+    })?;
     check.each(RUN_WAITS, |check, (awaited, run, task, wait), ()| {
         let row = format!("{awaited} {run} {} wait {}", task.0, wait.0);
         if !of_task(check, run, task, |task| waits(task, wait, |for_| *for_ == WaitCondition::Run(awaited)))?
@@ -112,11 +138,31 @@ pub(super) fn run_waits(check: &mut Check<'_>) -> Result {
             check.report(RUN_WAITS, &row, "no task has this wait");
         }
         match check.look(RUN_STATES, awaited)? {
-            Look::There(run) if run.status.is_final() => {
+            Look::There(run) if run.status.is_final() && !being_told.contains(&awaited) => {
                 check.report(RUN_WAITS, &row, "the run that is waited for has ended, and the wait is open");
             }
             Look::There(_) | Look::Unreadable => {}
             Look::Missing => check.report(RUN_WAITS, &row, "the run that is waited for is not there"),
+        }
+        Ok(())
+    })
+}
+
+/// Work that is left leads to rows that are there.
+pub(super) fn work(check: &mut Check<'_>) -> Result {
+    check.each(WORK, |check, number, work| {
+        let is_there = match work {
+            Work::TellWaiters { awaited: run } | Work::CancelChildren { parent: run, .. } => {
+                check.is_there(RUN_STATES, run)? || check.may_be_gone(run.time())
+            }
+            Work::MatchEvent { event, .. } => {
+                check.is_there(EVENTS, event)? || check.may_be_gone(event.time())
+            }
+            // The wait may have settled meanwhile.
+            Work::LookBack { .. } | Work::CancelScheduled { .. } => true,
+        };
+        if !is_there {
+            check.report(WORK, number, "what it is about is not there");
         }
         Ok(())
     })

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use dormouse_core::id::{CronId, EventId, ModuleDigest, RunId, ScheduledId, Version, WaitId};
+use dormouse_core::id::{CronId, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId};
 use dormouse_core::run::{Run, RunSpec, TaskError, TaskRun, Trigger};
 use dormouse_core::time::Timestamp;
-use dormouse_core::wait::{Settled, Wait, WaitCondition, WaitOutcome};
+use dormouse_core::wait::{FilterIndex, Settled, Wait, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::Json;
 use serde::{Deserialize, Serialize};
 
 use super::{Record, StoredId, StoredMetadata};
 use crate::store::error::DecodeError;
 use crate::store::rows::EventWaitRow;
-use crate::store::tables::EventWaitKey;
+use crate::store::tables::{EventPatternWaitKey, EventWaitKey};
 
 #[derive(Serialize, Deserialize)]
 struct StoredSpec<'a> {
@@ -154,8 +154,20 @@ struct StoredWait<'a> {
 #[derive(Serialize, Deserialize)]
 enum StoredCondition<'a> {
     Until(u64),
-    Event { key_pattern: &'a str, filter: Option<&'a str>, look_back: Option<Duration> },
+    Event {
+        key_pattern: &'a str,
+        filter: Option<&'a str>,
+        look_back: Option<Duration>,
+    },
     Run(StoredId),
+    /// Since format 3 of the store, which older programs do not open.
+    IndexedEvent {
+        key_pattern: &'a str,
+        filter: Option<&'a str>,
+        look_back: Option<Duration>,
+        path: &'a str,
+        value: &'a str,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -262,8 +274,13 @@ impl<'a> From<&'a Wait> for StoredWait<'a> {
     fn from(wait: &'a Wait) -> Self {
         let condition = match &wait.condition {
             WaitCondition::Until(at) => StoredCondition::Until(at.as_millis()),
-            WaitCondition::Event { key_pattern, filter, look_back } => {
+            WaitCondition::Event { key_pattern, filter, look_back, index: None } => {
                 StoredCondition::Event { key_pattern, filter: filter.as_deref(), look_back: *look_back }
+            }
+            WaitCondition::Event { key_pattern, filter, look_back, index: Some(index) } => {
+                let FilterIndex { path, value } = index;
+                let (filter, look_back) = (filter.as_deref(), *look_back);
+                StoredCondition::IndexedEvent { key_pattern, filter, look_back, path, value }
             }
             WaitCondition::Run(run) => StoredCondition::Run(run.to_bytes()),
         };
@@ -279,7 +296,16 @@ impl From<StoredWait<'_>> for Wait {
                 key_pattern: key_pattern.to_owned(),
                 filter: filter.map(str::to_owned),
                 look_back,
+                index: None,
             },
+            StoredCondition::IndexedEvent { key_pattern, filter, look_back, path, value } => {
+                WaitCondition::Event {
+                    key_pattern: key_pattern.to_owned(),
+                    filter: filter.map(str::to_owned),
+                    look_back,
+                    index: Some(FilterIndex { path: path.to_owned(), value: value.to_owned() }),
+                }
+            }
             StoredCondition::Run(run) => WaitCondition::Run(RunId::from_bytes(run)),
         };
         Self { id: WaitId(stored.id), condition }
@@ -321,24 +347,62 @@ struct StoredEventWait2<'a> {
     settled_by: Option<(StoredId, u64)>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct StoredEventWait3<'a> {
+    #[serde(borrow)]
+    filter: Option<&'a str>,
+    since: u64,
+    settled_by: Option<(StoredId, u64)>,
+}
+
 impl Record<EventWaitKey> for EventWaitRow {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        let settled_by = self.settled_by.map(|(event, at)| (event.to_bytes(), at.as_millis()));
-        super::write_version(2, &StoredEventWait2 { filter: self.filter.as_deref(), settled_by })
+        encode_event_wait(self)
     }
 
     fn decode(key: &EventWaitKey, bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (_, key_pattern, run, task, wait) = key.clone();
-        let StoredEventWait2 { filter, settled_by } = match super::version_of(bytes)? {
-            (1, fields) => {
-                let StoredEventWait1 { filter } = super::read_fields(fields)?;
-                StoredEventWait2 { filter, settled_by: None }
-            }
-            (2, fields) => super::read_fields(fields)?,
-            (found, _) => return Err(DecodeError::UnknownVersion { found, known: 2 }),
-        };
-        let settled_by =
-            settled_by.map(|(event, at)| (EventId::from_bytes(event), Timestamp::from_millis(at)));
-        Ok(Self { key_pattern, run, task, wait, filter: filter.map(str::to_owned), settled_by })
+        let (_, key_pattern, path, value, run, task, wait) = key.clone();
+        let index = (!path.is_empty()).then_some(FilterIndex { path, value });
+        decode_event_wait(bytes, key_pattern, index, (run, task, wait))
     }
+}
+
+impl Record<EventPatternWaitKey> for EventWaitRow {
+    fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        encode_event_wait(self)
+    }
+
+    fn decode(key: &EventPatternWaitKey, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (_, _, pattern, run, task, wait) = key.clone();
+        decode_event_wait(bytes, pattern, None, (run, task, wait))
+    }
+}
+
+fn encode_event_wait(row: &EventWaitRow) -> Result<Vec<u8>, postcard::Error> {
+    let settled_by = row.settled_by.map(|(event, at)| (event.to_bytes(), at.as_millis()));
+    let (filter, since) = (row.filter.as_deref(), row.since.as_millis());
+    super::write_version(3, &StoredEventWait3 { filter, since, settled_by })
+}
+
+fn decode_event_wait(
+    bytes: &[u8],
+    key_pattern: String,
+    index: Option<FilterIndex>,
+    (run, task, wait): (RunId, TaskIndex, WaitId),
+) -> Result<EventWaitRow, DecodeError> {
+    let StoredEventWait3 { filter, since, settled_by } = match super::version_of(bytes)? {
+        (1, fields) => {
+            let StoredEventWait1 { filter } = super::read_fields(fields)?;
+            StoredEventWait3 { filter, since: 0, settled_by: None }
+        }
+        (2, fields) => {
+            let StoredEventWait2 { filter, settled_by } = super::read_fields(fields)?;
+            StoredEventWait3 { filter, since: 0, settled_by }
+        }
+        (3, fields) => super::read_fields(fields)?,
+        (found, _) => return Err(DecodeError::UnknownVersion { found, known: 3 }),
+    };
+    let (filter, since) = (filter.map(str::to_owned), Timestamp::from_millis(since));
+    let settled_by = settled_by.map(|(event, at)| (EventId::from_bytes(event), Timestamp::from_millis(at)));
+    Ok(EventWaitRow { key_pattern, index, run, task, wait, filter, since, settled_by })
 }

@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 
 use dormouse_core::id::{RunId, TaskIndex, Version, WaitId};
 use dormouse_core::run::{Run, Status};
+use dormouse_core::wait::FilterIndex;
 
 use super::samples::*;
 use crate::store::rows::*;
-use crate::store::{Read, StoreError, WorkingSet};
+use crate::store::{NextWait, Read, StoreError, WorkingSet};
 
 type Result<T = ()> = std::result::Result<T, StoreError>;
 
@@ -211,38 +212,84 @@ fn a_working_set_knows_when_the_first_timer_of_a_line_is_due() {
     assert_eq!(rows.first_due(TimerLine::Waits).unwrap(), Some(at(20)));
 }
 
+/// All waits that an event of a key may settle, by their runs, as they come from one cursor. `x` is what
+/// the event has at the path of the samples.
+fn candidates(rows: &WorkingSet, key: &str, x: Option<&str>) -> Vec<RunId> {
+    let mut cursor = WaitCursor::START;
+    let mut found = Vec::new();
+    loop {
+        let value_at = |path: &str| (path == "input[\"x\"]").then(|| x.map(str::to_owned)).flatten();
+        match rows.next_event_wait(key, &mut cursor, value_at).unwrap() {
+            NextWait::Candidate(row) => found.push(row.run),
+            NextWait::PassedOver => {}
+            NextWait::End => return found,
+        }
+    }
+}
+
 #[test]
-fn event_waits_are_found_by_their_text_and_patterns_once_each() {
+fn event_waits_are_found_by_key_by_what_their_filters_ask_for_and_by_pattern() {
     let store = store();
-    let wait = |pattern: &str, n: u8| EventWaitRow {
+    let wait = |pattern: &str, asks_for: Option<(&str, &str)>, n: u8| EventWaitRow {
         key_pattern: pattern.to_owned(),
+        index: asks_for.map(|(path, value)| FilterIndex { path: path.to_owned(), value: value.to_owned() }),
         run: run_id(n),
         ..event_wait()
     };
+    let x = |value: &'static str| Some(("input[\"x\"]", value));
     let waits = [
-        wait("a", 1),
-        wait("a", 2),
-        wait("a.b", 3),
-        wait("a.*", 4),
-        wait("a.*", 5),
-        wait("*", 6),
-        wait("b*", 7),
+        wait("a", None, 1),
+        wait("a", x("n5"), 2),
+        wait("a", x("n5"), 3),
+        wait("a", x("n6"), 4),
+        wait("a", Some(("input[\"y\"]", "n5")), 5),
+        wait("a.b", x("n5"), 6),
+        wait("a*", None, 7),
+        wait("*", None, 8),
+        wait("*é", None, 9),
+        wait("a.*", None, 10),
+        wait("a.*", None, 11),
+        wait("b*", None, 12),
     ];
     store.transact(|tx| waits.iter().try_for_each(|wait| tx.put_event_wait(wait))).unwrap();
-    let reader = store.view();
-    assert_eq!(reader.event_waits("a").unwrap(), waits[..2]);
-    assert_eq!(reader.event_waits("a.*").unwrap(), waits[3..5]);
-    assert_eq!(reader.event_waits("").unwrap(), []);
-    let mut patterns = reader.event_wait_patterns().unwrap();
-    patterns.sort();
-    assert_eq!(patterns, ["*", "a.*", "b*"]);
-    store
-        .transact(|tx| -> Result {
-            tx.delete_event_wait(&waits[5]);
-            Ok(())
+    let rows = WorkingSet::new(store.view());
+    let ids = |of: &[u8]| of.iter().map(|n| run_id(*n)).collect::<Vec<_>>();
+    assert_eq!(candidates(&rows, "a", Some("n5")), ids(&[1, 2, 3, 8]));
+    assert_eq!(candidates(&rows, "a", Some("n6")), ids(&[1, 4, 8]));
+    assert_eq!(candidates(&rows, "a", None), ids(&[1, 8]));
+    assert_eq!(candidates(&rows, "a.b", Some("n5")), ids(&[6, 8, 7, 10, 11]));
+    assert_eq!(candidates(&rows, "aé", None), ids(&[8, 9, 7]));
+    assert_eq!(candidates(&rows, "c", None), ids(&[8]));
+    let first = rows.event_wait("a", waits[1].index.as_ref(), (run_id(2), waits[1].task, waits[1].wait));
+    assert_eq!(first.unwrap(), Some(waits[1].clone()));
+}
+
+/// Ten thousand paths or patterns that do not match are passed over in portions.
+#[test]
+fn waits_that_do_not_match_are_passed_over_a_few_at_a_time() {
+    let store = store();
+    let wait = |n: u32| EventWaitRow {
+        key_pattern: "a".to_owned(),
+        index: Some(FilterIndex { path: format!("input[\"{n}\"]"), value: "n5".to_owned() }),
+        ..event_wait()
+    };
+    store.transact(|tx| (0..1000).try_for_each(|n| tx.put_event_wait(&wait(n)))).unwrap();
+    let rows = WorkingSet::new(store.view());
+    let mut cursor = WaitCursor::START;
+    let mut asked = 0;
+    let mut portions = 0;
+    while rows
+        .next_event_wait("a", &mut cursor, |_| {
+            asked += 1;
+            None
         })
-        .unwrap();
-    assert_eq!(store.view().event_wait_patterns().unwrap().len(), 2);
+        .unwrap()
+        != NextWait::End
+    {
+        portions += 1;
+        assert!(asked <= portions * 64, "a portion asks for few values");
+    }
+    assert_eq!(asked, 1000);
 }
 
 #[test]
@@ -253,14 +300,14 @@ fn run_waits_are_found_by_the_run_that_is_waited_for() {
     store
         .transact(|tx| [wait(1, 3), wait(1, 2), wait(2, 4)].into_iter().try_for_each(|w| tx.put_run_wait(w)))
         .unwrap();
-    assert_eq!(store.view().run_waits(run_id(1)).unwrap(), [wait(1, 2), wait(1, 3)]);
+    assert_eq!(store.view().run_waits(run_id(1), 9).unwrap(), [wait(1, 2), wait(1, 3)]);
     store
         .transact(|tx| -> Result {
             tx.delete_run_wait(wait(1, 2));
             Ok(())
         })
         .unwrap();
-    assert_eq!(store.view().run_waits(run_id(1)).unwrap(), [wait(1, 3)]);
+    assert_eq!(store.view().run_waits(run_id(1), 9).unwrap(), [wait(1, 3)]);
 }
 
 #[test]
@@ -401,13 +448,16 @@ fn events_are_listed_newest_first_and_looked_back_to_by_key() {
     let reader = store.view();
     assert_eq!(collect(9, |f| reader.visit_events(None, f)), [event(3), other.clone(), event(1)]);
     assert_eq!(collect(1, |f| reader.visit_events(Some(event_id(3)), f)), [other]);
-    let back = |since| collect(9, |f| reader.visit_events_by_key("user.created", since, f));
+    let back = |since| collect(9, |f| reader.visit_events_by_key("user.created", since, None, f));
     assert_eq!(back(at(0)), [event(3), event(1)]);
     assert_eq!(back(at(3)), [event(3)]);
     assert_eq!(back(at(4)), []);
+    let before = |id| collect(9, |f| reader.visit_events_by_key("user.created", at(0), Some(id), f));
+    assert_eq!(before(event_id(3)), [event(1)]);
+    assert_eq!(before(event_id(1)), []);
     assert!(store.transact(|tx| tx.delete_event(event_id(3))).unwrap());
     let reader = store.view();
-    assert_eq!(collect(9, |f| reader.visit_events_by_key("user.created", at(0), f)), [event(1)]);
+    assert_eq!(collect(9, |f| reader.visit_events_by_key("user.created", at(0), None, f)), [event(1)]);
 }
 
 #[test]

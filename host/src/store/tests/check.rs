@@ -30,8 +30,12 @@ const PATTERN: WaitId = WaitId(3);
 const RUN: WaitId = WaitId(4);
 
 fn sleeper() -> RunRow {
-    let event =
-        |key: &str| WaitCondition::Event { key_pattern: key.to_owned(), filter: None, look_back: None };
+    let event = |key: &str| WaitCondition::Event {
+        key_pattern: key.to_owned(),
+        filter: None,
+        look_back: None,
+        index: None,
+    };
     let waits = [
         (UNTIL, WaitCondition::Until(at(60_000))),
         (EVENT, event("a.b")),
@@ -90,13 +94,16 @@ fn sound() -> Store {
             for (key, wait) in [("a.b", EVENT), ("a.*", PATTERN)] {
                 tx.put_event_wait(&EventWaitRow {
                     key_pattern: key.to_owned(),
+                    index: None,
                     run: run_id(1),
                     task: TASK,
                     wait,
                     filter: None,
+                    since: at(0),
                     settled_by: None,
                 })?;
             }
+            tx.put_work(&Work::CancelChildren { parent: run_id(3), after: None })?;
             tx.put_run_wait(RunWaitRow { awaited: run_id(2), run: run_id(1), task: TASK, wait: RUN })?;
             tx.put_concurrency(&place(2))?;
             tx.put_cron(&CronRow { last_run: Some(run_id(2)), unfinished: vec![run_id(2)], ..cron() })?;
@@ -304,7 +311,13 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| tx.put_timer(at(1), Timer::Cron(cron_id(1))), "timers", "nothing waits"),
     (|tx| tx.put_timer(at(1), Timer::Scheduled(scheduled_id(1))), "timers", "nothing waits"),
     (
-        |tx| lose(tx, tables::EVENT_WAITS, (NAMESPACE, "a.b".to_owned(), run_id(1), TASK, EVENT)),
+        |tx| {
+            lose(
+                tx,
+                tables::EVENT_WAITS,
+                (NAMESPACE, "a.b".to_owned(), String::new(), String::new(), run_id(1), TASK, EVENT),
+            )
+        },
         "run-states",
         "wait 2 is missing",
     ),
@@ -312,7 +325,7 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         |tx| {
             tx.put(
                 tables::EVENT_WAITS,
-                (NAMESPACE, "a.*".to_owned(), run_id(1), TASK, PATTERN),
+                (NAMESPACE, "a.*".to_owned(), String::new(), String::new(), run_id(1), TASK, PATTERN),
                 &event_wait(),
             )
         },
@@ -326,14 +339,18 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     ),
     (
         |tx| {
-            tx.put(tables::EVENT_WAITS, (NAMESPACE, "a.b".to_owned(), run_id(1), TASK, EVENT), &event_wait())
+            tx.put(
+                tables::EVENT_WAITS,
+                (NAMESPACE, "a.b".to_owned(), String::new(), String::new(), run_id(1), TASK, EVENT),
+                &event_wait(),
+            )
         },
         "run-states",
         "another filter",
     ),
     (
         |tx| {
-            let row = tx.event_wait("a.b", run_id(1), TASK, EVENT)?.unwrap();
+            let row = tx.event_wait("a.b", None, (run_id(1), TASK, EVENT))?.unwrap();
             tx.put_event_wait(&EventWaitRow { settled_by: Some((event_id(1), at(7))), ..row })
         },
         "event-waits",
@@ -341,7 +358,7 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     ),
     (
         |tx| {
-            let row = tx.event_wait("a.b", run_id(1), TASK, EVENT)?.unwrap();
+            let row = tx.event_wait("a.b", None, (run_id(1), TASK, EVENT))?.unwrap();
             tx.put_event_wait(&EventWaitRow { settled_by: Some((event_id(9), at(7))), ..row })
         },
         "event-waits",
@@ -376,6 +393,7 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| tx.put_cron(&CronRow { last_run: Some(run_id(9)), ..cron() }), "crons", "is not there"),
     (|tx| tx.put_cron(&CronRow { unfinished: Vec::new(), ..cron() }), "crons", "holds times back"),
     (|tx| tx.put_cron(&CronRow { unfinished: vec![run_id(3)], ..cron() }), "crons", "which has ended"),
+    (|tx| tx.put_work(&Work::TellWaiters { awaited: run_id(9) }), "work", "what it is about is not there"),
     (|tx| tx.put_concurrency(&place(3)), "concurrency", "still takes a place"),
     (|tx| tx.put_concurrency(&place(9)), "concurrency", "is not there"),
     (|tx| tx.put_concurrency(&ConcurrencyRow { index: 7, ..place(2) }), "concurrency", "no such limit"),

@@ -5,11 +5,14 @@ use std::fmt::{Debug, Write};
 
 use dormouse_core::id::{TaskIndex, Version, WaitId};
 use dormouse_core::run::{Reason, RunSpec, Status, TaskTimer, Trigger};
+use dormouse_core::time::Timestamp;
+use dormouse_core::wait::FilterIndex;
 
 use super::samples::*;
 use crate::store::error::DecodeError;
 use crate::store::keys::{self, Key, NAMESPACE, SCHEDULED_STATUSES, TASK_TIMERS};
 use crate::store::records::Record;
+use crate::store::rows::{Behind, WaitCursor, Work};
 use crate::store::rows::{
     CronRow, Due, EventWaitRow, IdempotencyScope, JournalEntry, ScheduledStatus, Timer, TimerLine,
 };
@@ -116,9 +119,15 @@ fn keys_are_written_as_they_always_were() {
     );
     golden.key(
         "event wait",
-        (NAMESPACE, "a.b".to_owned(), run, task, wait_id),
-        "0000000000000003612e62018bcfe5680171018101010101010101020000000000000003",
+        (NAMESPACE, "a.b".to_owned(), "p".to_owned(), "v".to_owned(), run, task, wait_id),
+        "0000000000000003612e6200000001700000000176018bcfe5680171018101010101010101020000000000000003",
     );
+    golden.key(
+        "event pattern wait",
+        (NAMESPACE, "a.".to_owned(), "a.*".to_owned(), run, task, wait_id),
+        "0000000000000002612e00000003612e2a018bcfe5680171018101010101010101020000000000000003",
+    );
+    golden.key("work", 258_u64, "0000000000000102");
     golden.key(
         "run wait",
         (run_id(9), run, task, wait_id),
@@ -273,16 +282,66 @@ fn records_are_written_as_they_always_were() {
         assert_eq!(row, [entry]);
     }
     let wait = event_wait();
+    let FilterIndex { path, value } = wait.index.clone().unwrap();
+    let key = (NAMESPACE, wait.key_pattern.clone(), path, value, wait.run, wait.task, wait.wait);
     golden.record(
         "event wait",
-        (NAMESPACE, wait.key_pattern.clone(), wait.run, wait.task, wait.wait),
+        key,
         wait,
-        "020107696e7075742e7801018bcfe568017101810101010101010181d095ffbc31",
+        "03010c696e7075742e78203d3d203580d095ffbc3101018bcfe568017101810101010101010181d095ffbc31",
     );
-    let wait = EventWaitRow { settled_by: None, ..event_wait() };
-    let key = (NAMESPACE, wait.key_pattern.clone(), wait.run, wait.task, wait.wait);
-    let version_1 = EventWaitRow::decode(&key, b"\x01\x01\x07input.x");
-    assert_eq!(version_1.unwrap(), wait);
+    let wait = EventWaitRow { index: None, since: Timestamp::from_millis(0), ..event_wait() };
+    let [path, value] = [String::new(), String::new()];
+    let key = (NAMESPACE, wait.key_pattern.clone(), path, value, wait.run, wait.task, wait.wait);
+    let version_1 = EventWaitRow::decode(&key, b"\x01\x01\x0cinput.x == 5");
+    assert_eq!(version_1.unwrap(), EventWaitRow { settled_by: None, ..wait.clone() });
+    let version_2 = "02010c696e7075742e78203d3d203501018bcfe568017101810101010101010181d095ffbc31";
+    assert_eq!(EventWaitRow::decode(&key, &bytes(version_2)).unwrap(), wait);
+    let behind = |key: &[u8]| Behind::Row(key.to_vec());
+    for (what, work, should_be) in [
+        ("work: waiters", Work::TellWaiters { awaited: run_id(1) }, "0100018bcfe5680171018101010101010101"),
+        (
+            "work: children",
+            Work::CancelChildren { parent: run_id(1), after: Some(run_id(2)) },
+            "0101018bcfe568017101810101010101010101018bcfe5680272028202020202020202",
+        ),
+        (
+            "work: scheduled",
+            Work::CancelScheduled {
+                workflow: workflow_name("mail"),
+                made_before: at(1),
+                after: Some((at(2), scheduled_id(1))),
+            },
+            "0102046d61696c81d095ffbc310182d095ffbc31018bcfe5680171018101010101010101",
+        ),
+        (
+            "work: event",
+            Work::MatchEvent { event: event_id(1), cursor: WaitCursor::Exact(behind(b"key")) },
+            "0103018bcfe56801710181010101010101010001036b6579",
+        ),
+        (
+            "work: event against patterns",
+            Work::MatchEvent {
+                event: event_id(1),
+                cursor: WaitCursor::Pattern { prefix: 300, behind: Behind::Group("a*".to_owned()) },
+            },
+            "0103018bcfe568017101810101010101010101ac020202612a",
+        ),
+        (
+            "work: look-back",
+            Work::LookBack {
+                run: run_id(1),
+                task: TaskIndex(2),
+                wait: WaitId(3),
+                since: at(1),
+                before: Some(event_id(2)),
+                looked_at: 7,
+            },
+            "0104018bcfe5680171018101010101010101020381d095ffbc3101018bcfe568027202820202020202020207",
+        ),
+    ] {
+        golden.record(what, 0, work, should_be);
+    }
     golden.record(
         "cron",
         cron_id(1),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dormouse_core::id::{EventId, RunId, TaskIndex, Version, WaitId, WorkflowName};
 use dormouse_core::run::{Reason, Run, RunSpec, Status, TaskError, TaskRun, TaskTimer, Transition, Trigger};
 use dormouse_core::time::Timestamp;
-use dormouse_core::wait::{Settled, Wait, WaitCondition, WaitOutcome};
+use dormouse_core::wait::{FilterIndex, Settled, Wait, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::{Json, Metadata, Priority};
 use proptest::collection::vec;
 use proptest::option::of;
@@ -15,7 +15,7 @@ use super::samples::*;
 use crate::store::keys::NAMESPACE;
 use crate::store::keys::{self, Key};
 use crate::store::records::Record;
-use crate::store::rows::{Due, JournalEntry, LogLevel, LogLine, Timer};
+use crate::store::rows::{Due, JournalEntry, LogLevel, LogLine, Timer, Work};
 
 fn time() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_millis)
@@ -75,13 +75,15 @@ fn triggers() -> impl Strategy<Value = Trigger> {
 }
 
 fn waits() -> impl Strategy<Value = Wait> {
-    let event = (any::<String>(), of(any::<String>()), of(any::<Duration>()));
+    let index = of(("[a-z]{1,3}", any::<String>()));
+    let event = (any::<String>(), of(any::<String>()), of(any::<Duration>()), index);
     let condition = prop_oneof![
         time().prop_map(WaitCondition::Until),
-        event.prop_map(|(key_pattern, filter, look_back)| WaitCondition::Event {
+        event.prop_map(|(key_pattern, filter, look_back, index)| WaitCondition::Event {
             key_pattern,
             filter,
-            look_back
+            look_back,
+            index: index.map(|(path, value)| FilterIndex { path, value }),
         }),
         run_ids().prop_map(WaitCondition::Run),
     ];
@@ -214,7 +216,9 @@ proptest! {
             damage.record((run_id(1), 0), &vec![entry]);
         }
         let wait = event_wait();
-        damage.record((NAMESPACE, wait.key_pattern.clone(), wait.run, wait.task, wait.wait), &wait);
+        let [path, value] = [String::new(), String::new()];
+        damage.record((NAMESPACE, wait.key_pattern.clone(), path, value, wait.run, wait.task, wait.wait), &wait);
+        damage.record(0, &Work::TellWaiters { awaited: run_id(1) });
         damage.record(cron_id(1), &cron());
         damage.record((workflow_name("mail"), cron_name("daily")), &cron_id(1));
         damage.record(scheduled_id(1), &scheduled(1));

@@ -181,6 +181,7 @@ pub(super) fn run() -> Run {
                         key_pattern: "a.*".to_owned(),
                         filter: Some("true".to_owned()),
                         look_back: Some(Duration::from_secs(2)),
+                        index: None,
                     },
                 },
                 Wait { id: WaitId(3), condition: WaitCondition::Run(run_id(9)) },
@@ -241,10 +242,12 @@ pub(super) fn counts() -> Counts {
 pub(super) fn event_wait() -> EventWaitRow {
     EventWaitRow {
         key_pattern: "user.created".to_owned(),
+        index: Some(FilterIndex { path: "input[\"x\"]".to_owned(), value: "n5".to_owned() }),
         run: run_id(1),
         task: TaskIndex(2),
         wait: WaitId(3),
-        filter: Some("input.x".to_owned()),
+        filter: Some("input.x == 5".to_owned()),
+        since: at(0),
         settled_by: Some((event_id(1), at(1))),
     }
 }

@@ -218,9 +218,12 @@ impl Driver {
                 let from = self.now.before(Duration::from_secs(1));
                 WaitCondition::Until(from.after(Duration::from_millis(in_millis)))
             }
-            Kind::Event => {
-                WaitCondition::Event { key_pattern: "order:*".to_owned(), filter: None, look_back: None }
-            }
+            Kind::Event => WaitCondition::Event {
+                key_pattern: "order:*".to_owned(),
+                filter: None,
+                look_back: None,
+                index: None,
+            },
             Kind::Run => WaitCondition::Run(RunId::new(Timestamp::from_millis(id), [0; 10])),
         };
         Wait { id: WaitId(id), condition }

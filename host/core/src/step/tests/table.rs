@@ -121,7 +121,12 @@ fn event_of(name: &str, run: &Run) -> RunEvent {
     let new_wait = if run.task(SUBJECT).is_some_and(|task| task.has_snapshot) { 4 } else { 1 };
     let wait = |id| Wait {
         id: WaitId(id),
-        condition: WaitCondition::Event { key_pattern: "*".to_owned(), filter: None, look_back: None },
+        condition: WaitCondition::Event {
+            key_pattern: "*".to_owned(),
+            filter: None,
+            look_back: None,
+            index: None,
+        },
     };
     let settled = |wait| RunEvent::WaitSettled {
         task: SUBJECT,

@@ -1,0 +1,272 @@
+//! Work that is too much for one change set, done in portions: between two of them everything else gets
+//! its turn. What is left of it is a row, so that another host goes on where this one stopped.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use dormouse_core::cel::Predicate;
+use dormouse_core::event::KeyPattern;
+use dormouse_core::id::{EventId, RunId, ScheduledId, TaskIndex, WaitId, WorkflowName};
+use dormouse_core::run::{Reason, RunEvent, Status};
+use dormouse_core::time::Timestamp;
+use dormouse_core::wait::{WaitCondition, WaitOutcome};
+
+use super::shard::Shard;
+use crate::store::rows::{
+    EventRow, EventWaitRow, JournalEntry, LogLevel, LogLine, RunWaitRow, ScheduledStatus, Work,
+};
+use crate::store::{Read, StoreError};
+use crate::triggers::Matching;
+
+/// Longest that the deciding thread works on what is left over before it looks at commands again. One
+/// evaluation of a filter may exceed it, which has a budget of its own.
+const PORTION_TIME: Duration = Duration::from_millis(4);
+
+/// Most pieces of work that take turns.
+const TURNS_MAX: usize = 8;
+
+/// Most tasks, children or scheduled runs that are seen to in one portion: each loads and writes a run.
+pub(super) const PORTION_RUNS: usize = 64;
+
+/// Most scheduled runs that one portion looks at: all workflows have theirs in one list.
+const PORTION_LOOKED_AT: usize = 512;
+
+/// Most events that a wait looks back at: what it waits for is rare among them, or it asks for too much.
+const LOOK_BACK_EVENTS_MAX: u32 = 1_000;
+
+impl Shard {
+    /// Leaves something to be done in portions.
+    pub(crate) fn leave(&mut self, work: &Work) -> Result<(), StoreError> {
+        self.has_work = true;
+        self.rows.put_work(work)
+    }
+
+    /// Does a portion of what is left over.
+    pub(super) fn do_work(&mut self) -> Result<(), StoreError> {
+        if !self.has_work {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let left = self.rows.work(TURNS_MAX)?;
+        self.has_work = !left.is_empty();
+        for (number, work) in left {
+            let rest = self.portion(work, begun)?;
+            self.rows.replace_work(number, rest.as_ref())?;
+            self.settle()?;
+            if begun.elapsed() >= PORTION_TIME {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does a portion, and returns what is left.
+    fn portion(&mut self, work: Work, begun: Instant) -> Result<Option<Work>, StoreError> {
+        match work {
+            Work::TellWaiters { awaited } => self.tell_waiters(awaited),
+            Work::CancelChildren { parent, after } => self.cancel_stored_children(parent, after),
+            Work::CancelScheduled { workflow, made_before, after } => {
+                self.cancel_some_scheduled(workflow, made_before, after)
+            }
+            Work::MatchEvent { event, cursor } => match self.rows.event(event)? {
+                Some(mut row) => {
+                    let rest = self.match_waits(&mut row, cursor, begun + PORTION_TIME)?;
+                    self.rows.put_event(&row)?;
+                    Ok(rest.map(|cursor| Work::MatchEvent { event, cursor }))
+                }
+                None => Ok(None),
+            },
+            Work::LookBack { run, task, wait, since, before, looked_at } => {
+                self.look_back(LookBack { run, task, wait, since, before, looked_at }, begun + PORTION_TIME)
+            }
+        }
+    }
+
+    /// Tells some of those who wait for a run that it has ended.
+    pub(super) fn tell_waiters(&mut self, awaited: RunId) -> Result<Option<Work>, StoreError> {
+        let waits = self.rows.run_waits(awaited, PORTION_RUNS)?;
+        let more = waits.len() == PORTION_RUNS;
+        for wait in waits {
+            let RunWaitRow { run, task, wait: id, .. } = wait;
+            // The core closes the wait, unless the run has ended.
+            self.rows.delete_run_wait(wait);
+            let outcome = WaitOutcome::Run(awaited);
+            self.follow_up(run, RunEvent::WaitSettled { task, wait: id, outcome });
+        }
+        Ok(more.then_some(Work::TellWaiters { awaited }))
+    }
+
+    /// Cancels some of the children of a run that the rows list.
+    pub(super) fn cancel_stored_children(
+        &mut self,
+        parent: RunId,
+        after: Option<RunId>,
+    ) -> Result<Option<Work>, StoreError> {
+        let mut children = Vec::new();
+        self.rows.visit_children(parent, after, |child| {
+            children.push(child);
+            if children.len() < PORTION_RUNS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let last = children.last().copied();
+        let more = children.len() == PORTION_RUNS;
+        for child in children {
+            self.cancel_child(child)?;
+        }
+        Ok(more.then_some(Work::CancelChildren { parent, after: last }))
+    }
+
+    pub(super) fn cancel_child(&mut self, child: RunId) -> Result<(), StoreError> {
+        let has_ended = self.status(child)?.is_none_or(Status::is_final);
+        if !has_ended && self.run(child)?.is_some_and(|(spec, _)| !spec.detached) {
+            self.follow_up(child, RunEvent::Cancel { reason: Reason::ParentCancelled });
+        }
+        Ok(())
+    }
+
+    fn cancel_some_scheduled(
+        &mut self,
+        workflow: WorkflowName,
+        made_before: Timestamp,
+        after: Option<(Timestamp, ScheduledId)>,
+    ) -> Result<Option<Work>, StoreError> {
+        let (mut pending, mut last, mut looked_at) = (Vec::new(), None, 0);
+        self.rows.visit_scheduled(Some(ScheduledStatus::Pending), after, |row| {
+            looked_at += 1;
+            last = Some((row.trigger_at, row.id));
+            pending.extend((row.workflow == workflow && row.created_at <= made_before).then_some(row));
+            let more = looked_at < PORTION_LOOKED_AT && pending.len() < PORTION_RUNS;
+            if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let more = looked_at == PORTION_LOOKED_AT || pending.len() == PORTION_RUNS;
+        for row in pending {
+            self.end_scheduled(row, ScheduledStatus::Cancelled, None)?;
+        }
+        Ok(more.then_some(Work::CancelScheduled { workflow, made_before, after: last }))
+    }
+
+    /// Has a wait look back, so far as a portion goes.
+    fn look_back(&mut self, at: LookBack, until: Instant) -> Result<Option<Work>, StoreError> {
+        let LookBack { run, task, wait, since, mut before, mut looked_at } = at;
+        let Some(row) = self.open_event_wait(run, task, wait)? else { return Ok(None) };
+        // What does not parse was refused when the step ended.
+        let Ok(pattern) = KeyPattern::parse(&row.key_pattern) else { return Ok(None) };
+        let filter = row.filter.as_deref().map(|text| self.filters.get(text));
+        let mut found = None;
+        let mut more = false;
+        let visit = |event: EventRow| {
+            if event.pushed_at < since {
+                return ControlFlow::Break(());
+            }
+            looked_at += 1;
+            before = Some(event.id);
+            let mut matching = Matching::of(&event);
+            let holds = pattern.matches(&event.key)
+                && filter
+                    .as_ref()
+                    .is_none_or(|filter| filter.as_ref().is_some_and(|filter| matching.satisfies(filter)));
+            found = holds.then_some(event.id);
+            more = looked_at < LOOK_BACK_EVENTS_MAX && Instant::now() >= until;
+            if holds || more || looked_at >= LOOK_BACK_EVENTS_MAX {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        match pattern.as_exact() {
+            Some(key) => self.rows.visit_events_by_key(key, since, at.before, visit)?,
+            None => self.rows.visit_events(at.before, visit)?,
+        }
+        if let Some(event) = found {
+            let outcome = WaitOutcome::Event(event);
+            self.follow_up(run, RunEvent::WaitSettled { task, wait, outcome });
+            return Ok(None);
+        }
+        if looked_at >= LOOK_BACK_EVENTS_MAX {
+            self.warn_of_look_back(&row)?;
+        }
+        Ok(more.then_some(Work::LookBack { run, task, wait, since, before, looked_at }))
+    }
+
+    /// Has a new wait look back: at once as long as there is time for it, and later for the rest.
+    pub(super) fn begin_look_back(
+        &mut self,
+        (run, task, wait): (RunId, TaskIndex, WaitId),
+        since: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.leave(&Work::LookBack { run, task, wait, since, before: None, looked_at: 0 })
+    }
+
+    /// Says in the log of the run that a wait has looked back far enough.
+    fn warn_of_look_back(&mut self, row: &EventWaitRow) -> Result<(), StoreError> {
+        let EventWaitRow { key_pattern, run, task, wait, .. } = row;
+        let message = format!(
+            "wait {} looked back at {LOOK_BACK_EVENTS_MAX} events, which is the most, and none matched: wait for a key of its own instead of `{key_pattern}`, or look back less far",
+            wait.0
+        );
+        let attempt = self.run(*run)?.and_then(|(_, run)| run.task(*task).map(|task| task.attempt));
+        let attempt = attempt.unwrap_or_default();
+        let line =
+            LogLine { at: self.now, task: *task, attempt, level: LogLevel::Warn, repeated: false, message };
+        self.rows.append_journal(*run, JournalEntry::Log(line))?;
+        self.post_commit.touched.push(*run);
+        Ok(())
+    }
+
+    /// The row of an open wait for events that has not settled.
+    fn open_event_wait(
+        &mut self,
+        run: RunId,
+        task: TaskIndex,
+        wait: WaitId,
+    ) -> Result<Option<EventWaitRow>, StoreError> {
+        let Some((_, state)) = self.run(run)? else { return Ok(None) };
+        let open = state.task(task).and_then(|task| task.waits.iter().find(|open| open.id == wait));
+        let Some(WaitCondition::Event { key_pattern, index, .. }) = open.map(|open| &open.condition) else {
+            return Ok(None);
+        };
+        let (key_pattern, index) = (key_pattern.clone(), index.clone());
+        let row = self.rows.event_wait(&key_pattern, index.as_ref(), (run, task, wait))?;
+        Ok(row.filter(|row| row.settled_by.is_none()))
+    }
+}
+
+/// How far a wait has looked back.
+struct LookBack {
+    run: RunId,
+    task: TaskIndex,
+    wait: WaitId,
+    since: Timestamp,
+    before: Option<EventId>,
+    looked_at: u32,
+}
+
+/// Filters that were compiled, by their texts: an event may be held against the same ones again and
+/// again.
+#[derive(Default)]
+pub(crate) struct Filters {
+    /// `None` of a text that is no filter.
+    compiled: HashMap<String, Option<Predicate>>,
+    bytes: usize,
+}
+
+/// Most bytes of texts of filters that are kept compiled; beyond that the cache begins anew. Compiled, a
+/// filter takes some ten times as much.
+const FILTER_BYTES_MAX: usize = 1 << 20;
+
+impl Filters {
+    /// A filter, compiled. `None` if the text is none: it was refused when the step ended.
+    pub(crate) fn get(&mut self, text: &str) -> Option<Predicate> {
+        if let Some(known) = self.compiled.get(text) {
+            return known.clone();
+        }
+        if self.bytes + text.len() > FILTER_BYTES_MAX {
+            self.compiled.clear();
+            self.bytes = 0;
+        }
+        self.bytes += text.len();
+        let filter = Predicate::compile(text).ok();
+        self.compiled.insert(text.to_owned(), filter.clone());
+        filter
+    }
+}
