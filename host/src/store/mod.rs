@@ -18,7 +18,7 @@ pub(crate) mod rows;
 mod source;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod view;
 mod waits;
 mod working_set;

@@ -3,6 +3,7 @@
 mod behaviour;
 mod check;
 mod crash;
+pub(crate) mod disk;
 mod golden;
 mod open;
 mod random;

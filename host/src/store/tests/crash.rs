@@ -1,146 +1,15 @@
-//! Crashes: a disk that forgets what was not synced, or keeps any part of it.
-
-use std::io;
-use std::mem;
-use std::sync::{Arc, Mutex};
+//! Crashes: whatever the disk has lost, each commit is there or not.
 
 use dormouse_core::id::{TaskIndex, WaitId};
 use dormouse_core::run::{Run, Status};
-use redb::StorageBackend;
 
+use super::disk::{Dice, Disk, Op, Platter, open};
 use super::samples::*;
-use crate::store::db::Files;
 use crate::store::migrate::LOGGED_KEY;
 use crate::store::read::Read;
 use crate::store::rows::Timer;
 use crate::store::source::{Order, Source, Span};
 use crate::store::{Store, StoreError, WorkingSet, keys, tables};
-
-/// What a disk writes as a whole or not at all.
-const SECTOR: usize = 512;
-
-#[derive(Debug, Clone)]
-enum Op {
-    SetLen(usize),
-    Write { offset: usize, data: Vec<u8> },
-    Sync,
-}
-
-/// The database and both files of the log.
-const FILES: usize = 3;
-
-/// A disk in memory that remembers everything that was done to each of its files.
-#[derive(Debug, Default, Clone)]
-struct Disk(Arc<Mutex<Contents>>);
-
-#[derive(Debug, Default)]
-struct Contents {
-    files: [Vec<u8>; FILES],
-    log: Vec<(usize, Op)>,
-}
-
-/// One of the files of a disk.
-#[derive(Debug)]
-struct DiskFile {
-    disk: Disk,
-    file: usize,
-}
-
-impl Disk {
-    fn with(files: [Vec<u8>; FILES]) -> Self {
-        Self(Arc::new(Mutex::new(Contents { files, log: Vec::new() })))
-    }
-
-    fn perform(&self, file: usize, op: Op) {
-        let mut contents = self.0.lock().unwrap();
-        op.apply(&mut contents.files[file], |_| true);
-        contents.log.push((file, op));
-    }
-
-    fn file(&self, file: usize) -> DiskFile {
-        DiskFile { disk: self.clone(), file }
-    }
-
-    fn ops(&self) -> usize {
-        self.0.lock().unwrap().log.len()
-    }
-}
-
-impl Op {
-    /// `kept` tells of each sector whether it reached the disk.
-    fn apply(&self, bytes: &mut Vec<u8>, mut kept: impl FnMut(usize) -> bool) {
-        match self {
-            Self::SetLen(length) => {
-                if kept(0) {
-                    bytes.resize(*length, 0);
-                }
-            }
-            Self::Write { offset, data } => {
-                for (i, sector) in data.chunks(SECTOR).enumerate() {
-                    if kept(i) {
-                        let start = offset + i * SECTOR;
-                        let end = start + sector.len();
-                        bytes.resize(bytes.len().max(end), 0);
-                        bytes[start..end].copy_from_slice(sector);
-                    }
-                }
-            }
-            Self::Sync => {}
-        }
-    }
-}
-
-impl StorageBackend for DiskFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.disk.0.lock().unwrap().files[self.file].len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).unwrap();
-        let contents = self.disk.0.lock().unwrap();
-        let bytes = contents.files[self.file].get(offset..offset + out.len());
-        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.disk.perform(self.file, Op::SetLen(usize::try_from(len).unwrap()));
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.disk.perform(self.file, Op::Sync);
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let op = Op::Write { offset: usize::try_from(offset).unwrap(), data: data.to_vec() };
-        self.disk.perform(self.file, op);
-        Ok(())
-    }
-}
-
-/// SplitMix64: the same sequence every time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) % sides
-    }
-
-    fn byte(&mut self, sides: u8) -> u8 {
-        u8::try_from(self.roll(sides.into())).unwrap()
-    }
-}
-
-fn open(disk: &Disk) -> Store {
-    let files = Files { database: disk.file(0), logs: [Box::new(disk.file(1)), Box::new(disk.file(2))] };
-    Store::with_files(files, "disk".as_ref(), CACHE_BYTES, CHECKPOINT_BYTES, at(0)).unwrap()
-}
 
 /// The slot of the table, the key and the row.
 type Rows = Vec<(usize, Vec<u8>, Vec<u8>)>;
@@ -232,23 +101,16 @@ fn history(seed: u64) -> History {
             assert!(contents(&store) == states.last().unwrap().1, "a checkpoint changed what is shown");
         }
     }
-    let log = mem::take(&mut disk.0.lock().unwrap().log);
-    History { log, states }
+    History { log: disk.take_ops(), states }
 }
 
 /// Crashes after each operation on the disk; `kept` tells which unsynced sectors survive.
 fn crash_everywhere(seed: u64, mut kept: impl FnMut() -> bool) {
     let History { log, states } = history(seed);
     assert!(log.len() > 100, "the workload is too small to mean anything");
-    let mut synced: [Vec<u8>; FILES] = Default::default();
-    let mut unsynced: [Vec<&Op>; FILES] = Default::default();
+    let mut platter = Platter::default();
     for (done, (file, op)) in log.iter().enumerate() {
-        let mut image = synced.clone();
-        for (bytes, ops) in image.iter_mut().zip(&unsynced) {
-            ops.iter().for_each(|op| op.apply(bytes, |_| kept()));
-        }
-
-        let disk = Disk::with(image);
+        let disk = Disk::with(platter.after_power_cut(&mut kept));
         let store = open(&disk);
         let found = contents(&store);
         // The last acknowledged state, or the one of the commit that was under way.
@@ -260,13 +122,10 @@ fn crash_everywhere(seed: u64, mut kept: impl FnMut() -> bool) {
         assert!(expected.iter().any(|(_, state)| *state == found), "seed {seed}, crash at operation {done}");
         // It goes on from there, over another crash that loses nothing.
         store.transact(|rows| batch(rows, &mut Dice(seed))).ok();
-        let (went_on, files) = (contents(&store), disk.0.lock().unwrap().files.clone());
+        let (went_on, files) = (contents(&store), disk.files());
         assert!(contents(&open(&Disk::with(files))) == went_on, "seed {seed}, after operation {done}");
 
-        unsynced[*file].push(op);
-        if matches!(op, Op::Sync) {
-            unsynced[*file].drain(..).for_each(|op| op.apply(&mut synced[*file], |_| true));
-        }
+        platter.perform(*file, op);
     }
 }
 
