@@ -125,11 +125,12 @@ impl Store {
         let database = builder.create_with_backend(backend).map_err(|e| at.database(e))?;
         let identity = migrate::identify(&database, path, now)?;
         let replayed = Log::open(logs, identity.store, identity.logged).map_err(|error| at.log(error))?;
-        let Replayed { log, mut changes } = replayed;
+        let Replayed { mut log, mut changes } = replayed;
         if !identity.is_current() {
             // The log is of the old format, too.
             if let Some(changes) = changes.take() {
                 write(&database, &[Arc::new(changes)], log.last())?;
+                log.free_other();
             }
             migrate::bring_up_to_date(&database, identity)?;
         }
@@ -313,6 +314,7 @@ impl Inner {
             Ok(base) => {
                 let newer = self.view().layers()[layers.len()..].to_vec();
                 self.show(View::new(Arc::new(base), newer));
+                commits.log.free_other();
             }
             Err(error) => commits.failed = Some(error),
         }

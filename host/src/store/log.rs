@@ -42,7 +42,9 @@ pub(super) struct Log {
     files: [LogFile; 2],
     /// Which of the files is being appended to.
     current: usize,
-    /// Where the next record begins in it.
+    /// Whether the other file holds records that the database does not have yet.
+    other_needed: bool,
+    /// Where the next record begins in the current file.
     end: u64,
     /// The number of the record that was appended last.
     last: Number,
@@ -79,7 +81,7 @@ impl Log {
         let [first, second] = files;
         let files = [LogFile::new(first)?, LogFile::new(second)?];
         let contents = [files[0].read()?, files[1].read()?];
-        let mut log = Self { files, current: 0, end: 0, last, store };
+        let mut log = Self { files, current: 0, other_needed: false, end: 0, last, store };
         let mut order = [0, 1];
         order.sort_by_key(|file| Record::first(&contents[*file], store).map_or(0, |record| record.number));
         let mut changes: Option<ChangeSet> = None;
@@ -98,6 +100,7 @@ impl Log {
                     return Err(LogError::Gap { found: record.number, last: log.last });
                 }
                 let newer = record.decode()?;
+                log.other_needed |= changes.is_some() && log.current != file;
                 changes = Some(match changes {
                     Some(older) => ChangeSet::merge(&older, &newer),
                     None => newer,
@@ -132,8 +135,13 @@ impl Log {
         Ok(())
     }
 
-    /// Goes on at the beginning of the other file, whose change sets the database has.
+    /// Goes on at the beginning of the other file, as a checkpoint begins. After a kill during a checkpoint
+    /// both files hold what the database does not have: then it goes on where it is.
     pub(super) fn switch(&mut self) -> io::Result<()> {
+        if self.other_needed {
+            return Ok(());
+        }
+        self.other_needed = true;
         self.current = 1 - self.current;
         self.end = 0;
         let file = &mut self.files[self.current];
@@ -144,9 +152,14 @@ impl Log {
         Ok(())
     }
 
+    /// Notes that the checkpoint has ended: the database has all that the other file holds.
+    pub(super) fn free_other(&mut self) {
+        self.other_needed = false;
+    }
+
     /// Gives the space of both files back. Only when the database has all that they hold.
     pub(super) fn clear(&mut self) -> io::Result<()> {
-        self.end = 0;
+        (self.end, self.other_needed) = (0, false);
         for file in &mut self.files {
             file.bytes.set_len(0)?;
             file.length = 0;

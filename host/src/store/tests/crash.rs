@@ -141,7 +141,7 @@ fn after_a_crash_that_keeps_all_unsynced_writes_a_commit_is_there_or_not() {
 
 #[test]
 fn after_a_crash_that_keeps_any_of_the_unsynced_sectors_a_commit_is_there_or_not() {
-    for seed in 3..6 {
+    for seed in 3..10 {
         let mut dice = Dice(seed ^ 0xdead);
         crash_everywhere(seed, || dice.roll(2) == 0);
     }
