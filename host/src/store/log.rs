@@ -15,13 +15,13 @@ use super::tables;
 
 /// A file of the log grows by this much at a time, filled with zeros: a sync after a write beyond the
 /// end of a file costs the file system a transaction of its own.
-const GROWTH_BYTES: u64 = 256 << 10;
+pub(super) const GROWTH_BYTES: u64 = 256 << 10;
 
 /// A file that is longer than this, after a large change set, is cut down when its turn comes again.
-const KEPT_BYTES_MAX: u64 = 16 << 20;
+pub(super) const KEPT_BYTES_MAX: u64 = 16 << 20;
 
 /// What stands before the changes of a record: number, length and checksum.
-const HEADER_BYTES: usize = 8 + 4 + 4;
+pub(super) const HEADER_BYTES: usize = 8 + 4 + 4;
 
 /// Which of the change sets of a store it is; they are numbered from 1, without a gap.
 pub(super) type Number = u64;
@@ -211,14 +211,18 @@ impl<'a> Record<'a> {
             let unknown = || LogError::UnknownTable { number: self.number, table: name.to_owned() };
             let slot = tables::slot(name).ok_or_else(unknown)?;
             for _ in 0..input.number().ok_or_else(damaged)? {
-                changed[slot].push(input.entry().ok_or_else(damaged)?);
+                let entry = input.entry().ok_or_else(damaged)?;
+                if changed[slot].last().is_some_and(|before| before.key >= entry.key) {
+                    return Err(damaged().into());
+                }
+                changed[slot].push(entry);
             }
         }
         Ok(ChangeSet::new(changed))
     }
 }
 
-fn checksum_of(store: u64, number: Number, changes: &[u8]) -> u32 {
+pub(super) fn checksum_of(store: u64, number: Number, changes: &[u8]) -> u32 {
     let mut checksum = crc32fast::Hasher::new();
     checksum.update(&store.to_be_bytes());
     checksum.update(&number.to_be_bytes());
