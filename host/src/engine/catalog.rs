@@ -33,7 +33,6 @@ pub(crate) struct Catalog {
 /// A workflow that can be started.
 pub(crate) struct Entry {
     pub(crate) target: Target,
-    pub(crate) definition: Arc<Workflow>,
     pub(super) paused: bool,
     schema: Option<Schema>,
 }
@@ -77,7 +76,6 @@ impl Catalog {
                 },
                 // A schema that does not compile was refused at upload.
                 schema: definition.input_schema.as_ref().and_then(|schema| Schema::compile(schema).ok()),
-                definition,
                 paused: row.paused,
             };
             self.workflows.insert(row.name.clone(), Arc::new(entry));

@@ -159,8 +159,9 @@ impl Shard {
             let row = IdempotencyRow { id: spawn.id.to_bytes(), expires_at: self.now.after(*ttl) };
             self.rows.put_idempotency(IdempotencyScope::Runs(&spawn.target.workflow), key, &row)?;
         }
-        let spec = self.spec_of(spawn, parent.id);
-        self.create_run(NewRun { spec, rejected })
+        let Spawn { id, target, input, metadata, priority, detached, .. } = spawn;
+        let new = NewRun::of(target, id, Trigger::Parent(parent.id), input, metadata);
+        self.create_run(NewRun { priority, detached, rejected, ..new })
     }
 
     /// Tells those who wait for the run, and ends its children with it when it was cancelled.
@@ -202,22 +203,5 @@ impl Shard {
             }
         }
         Ok(false)
-    }
-
-    fn spec_of(&self, spawn: Spawn, parent: RunId) -> RunSpec {
-        let entry = self.catalog.definition(&spawn.target.workflow, spawn.target.version);
-        RunSpec {
-            id: spawn.id,
-            version: spawn.target.version,
-            module: spawn.target.module,
-            input: spawn.input,
-            metadata: spawn.metadata,
-            priority: spawn.priority.or(entry.map(|workflow| workflow.default_priority)).unwrap_or_default(),
-            trigger: Trigger::Parent(parent),
-            parent: Some(parent),
-            detached: spawn.detached,
-            created_at: self.now,
-            workflow: spawn.target.workflow,
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_core::id::RunId;
-use dormouse_core::run::{Reason, RunEvent, RunSpec, TaskError, Trigger};
+use dormouse_core::run::{Reason, RunEvent, TaskError, Trigger};
 use dormouse_core::workflow::Json;
 
 use super::shard::{Handled, NewRun, Shard, StepPayload};
@@ -22,7 +22,6 @@ impl Shard {
             self.catalog().check_call(&entry, &input, &metadata)?;
         }
         let target = entry.target.clone();
-        let priority = priority.unwrap_or(entry.definition.default_priority);
         if let Some((key, _)) = &idempotency
             && let Some(row) = self.rows.idempotency(IdempotencyScope::Runs(&target.workflow), key)?
             && row.expires_at > self.now
@@ -35,20 +34,8 @@ impl Shard {
             let row = IdempotencyRow { id: id.to_bytes(), expires_at: self.now.after(ttl) };
             self.rows.put_idempotency(IdempotencyScope::Runs(&target.workflow), &key, &row)?;
         }
-        let spec = RunSpec {
-            id,
-            workflow: target.workflow,
-            version: target.version,
-            module: target.module,
-            input,
-            metadata,
-            priority,
-            trigger: Trigger::Call,
-            parent: None,
-            detached: false,
-            created_at: self.now,
-        };
-        self.create_run(NewRun { spec, rejected: None })?;
+        let new = NewRun::of(target, id, Trigger::Call, input, metadata);
+        self.create_run(NewRun { priority, ..new })?;
         Ok(Started { id, existing: false, row: None })
     }
 
@@ -65,21 +52,10 @@ impl Shard {
         };
         let input = input.unwrap_or_else(|| spec.input.clone());
         self.catalog().check_call(&entry, &input, &spec.metadata)?;
-        let new = RunSpec {
-            id: self.shared.clock.run_id(),
-            workflow: entry.target.workflow.clone(),
-            version: entry.target.version,
-            module: entry.target.module,
-            input,
-            metadata: spec.metadata.clone(),
-            priority: spec.priority,
-            trigger: Trigger::Replay(id),
-            parent: None,
-            detached: false,
-            created_at: self.now,
-        };
-        let replay = new.id;
-        self.create_run(NewRun { spec: new, rejected: None })?;
+        let replay = self.shared.clock.run_id();
+        let target = entry.target.clone();
+        let new = NewRun::of(target, replay, Trigger::Replay(id), input, spec.metadata.clone());
+        self.create_run(NewRun { priority: Some(spec.priority), ..new })?;
         Ok(replay)
     }
 

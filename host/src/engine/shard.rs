@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dormouse_core::id::{ModuleDigest, RunId, Version, WorkflowName};
-use dormouse_core::run::{Run, RunEvent, RunSpec, Status, TaskError};
+use dormouse_core::run::{Reason, Run, RunEvent, RunSpec, Status, TaskError, Trigger};
 use dormouse_core::step::{Refused, step};
 use dormouse_core::time::Timestamp;
-use dormouse_core::workflow::Workflow;
+use dormouse_core::workflow::{Json, Metadata, Priority, Workflow};
 use tokio::sync::oneshot;
 
 use super::catalog::Catalog;
@@ -22,7 +22,7 @@ use super::post_commit::PostCommit;
 use super::queue::ReadyQueue;
 use super::work::Filters;
 use super::{Error, Shared, Started};
-use crate::runtime::Requests;
+use crate::runtime::{Requests, Target};
 use crate::store::rows::RunRow;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
 use crate::triggers::Matched;
@@ -73,11 +73,46 @@ pub(super) struct StepPayload {
     pub(super) snapshot: Vec<u8>,
 }
 
-/// A run to create.
+/// A run to create. All runs are made from one, whatever starts them.
 pub(crate) struct NewRun {
-    pub(crate) spec: RunSpec,
+    pub(crate) id: RunId,
+    pub(crate) target: Target,
+    pub(crate) trigger: Trigger,
+    pub(crate) input: Json,
+    pub(crate) metadata: Metadata,
+    /// The default of its workflow if none.
+    pub(crate) priority: Option<Priority>,
+    /// Whether it goes on when its parent is cancelled.
+    pub(crate) detached: bool,
     /// Why it cannot run, if that is known already.
-    pub(crate) rejected: Option<(dormouse_core::run::Reason, TaskError)>,
+    pub(crate) rejected: Option<(Reason, TaskError)>,
+}
+
+impl NewRun {
+    /// A run of that version, with the default priority of its workflow.
+    pub(crate) fn of(target: Target, id: RunId, trigger: Trigger, input: Json, metadata: Metadata) -> Self {
+        Self { id, target, trigger, input, metadata, priority: None, detached: false, rejected: None }
+    }
+
+    fn into_spec(self, workflow: &Workflow, now: Timestamp) -> RunSpec {
+        let Self { id, target, trigger, input, metadata, priority, detached, rejected: _ } = self;
+        RunSpec {
+            id,
+            workflow: target.workflow,
+            version: target.version,
+            module: target.module,
+            input,
+            metadata,
+            priority: priority.unwrap_or(workflow.default_priority),
+            trigger,
+            parent: match trigger {
+                Trigger::Parent(parent) => Some(parent),
+                _ => None,
+            },
+            detached,
+            created_at: now,
+        }
+    }
 }
 
 /// What one pipeline owns. All of it but the rows can be rebuilt from them.
@@ -162,20 +197,22 @@ impl Shard {
     }
 
     /// Creates a run and puts its first tasks in the queue.
-    pub(crate) fn create_run(&mut self, new: NewRun) -> Result<(), StoreError> {
-        let id = new.spec.id;
-        let Some(workflow) = self.catalog.definition(&new.spec.workflow, new.spec.version).cloned() else {
-            tracing::error!(run.id = %id, workflow = %new.spec.workflow, "a run of an unknown version was not created");
+    pub(crate) fn create_run(&mut self, mut new: NewRun) -> Result<(), StoreError> {
+        let (id, Target { workflow: name, version, .. }) = (new.id, &new.target);
+        let Some(workflow) = self.catalog.definition(name, *version).cloned() else {
+            tracing::error!(run.id = %id, workflow = %name, "a run of an unknown version was not created");
             return Ok(());
         };
-        let event = match new.rejected {
-            None => self.admit(&new.spec, &workflow)?,
+        let rejected = new.rejected.take();
+        let spec = new.into_spec(&workflow, self.now);
+        let event = match rejected {
+            None => self.admit(&spec, &workflow)?,
             Some((reason, error)) => RunEvent::Rejected { reason, error },
         };
         let run = Run::new(workflow.tasks.len());
         self.rows.begin_journal(id);
         self.changed_runs += 1;
-        let mut loaded = Loaded { spec: Arc::new(new.spec), run, listed: None, changed: true };
+        let mut loaded = Loaded { spec: Arc::new(spec), run, listed: None, changed: true };
         self.step(&mut loaded, &workflow, event, StepPayload::default())?;
         self.runs.insert(id, loaded);
         Ok(())

@@ -2,7 +2,7 @@
 
 use dormouse_core::cron::{Firing, OverlapAction, Schedule, due, overlap};
 use dormouse_core::id::{CronId, CronName, RunId, WorkflowName};
-use dormouse_core::run::{Reason, RunEvent, RunSpec, Trigger};
+use dormouse_core::run::{Reason, RunEvent, Trigger};
 use dormouse_core::time::Timestamp;
 use dormouse_core::validate::validate_cron;
 use dormouse_core::workflow::{CronSpec, DeclaredCron, Json, Metadata, Overlap, Workflow};
@@ -162,21 +162,11 @@ impl Shard {
 
     fn create_cron_run(&mut self, row: &CronRow, id: RunId, nominal: Timestamp) -> Result<(), StoreError> {
         let Some(entry) = self.catalog().workflow(&row.workflow).cloned() else { return Ok(()) };
-        let spec = RunSpec {
-            id,
-            workflow: row.workflow.clone(),
-            version: entry.target.version,
-            module: entry.target.module,
-            input: row.spec.input.clone(),
-            metadata: row.spec.metadata.clone(),
-            priority: row.spec.priority.unwrap_or(entry.definition.default_priority),
-            trigger: Trigger::Cron { id: row.id, nominal },
-            parent: None,
-            detached: false,
-            created_at: self.now,
-        };
-        let rejected = self.check_input(&entry.target, &spec.input);
-        self.create_run(NewRun { spec, rejected })
+        let trigger = Trigger::Cron { id: row.id, nominal };
+        let CronSpec { input, metadata, priority, .. } = &row.spec;
+        let rejected = self.check_input(&entry.target, input);
+        let new = NewRun::of(entry.target.clone(), id, trigger, input.clone(), metadata.clone());
+        self.create_run(NewRun { priority: *priority, rejected, ..new })
     }
 
     /// Brings the declared crons of a workflow in line with a new version of it: by name, with

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dormouse_core::event::check_key;
 use dormouse_core::id::EventId;
-use dormouse_core::run::{RunEvent, RunSpec, Trigger};
+use dormouse_core::run::{RunEvent, Trigger};
 use dormouse_core::wait::WaitOutcome;
 
 use super::Matching;
@@ -131,22 +131,12 @@ impl Shard {
         subscribers: Vec<Arc<WorkflowEntry>>,
     ) -> Result<(), StoreError> {
         for entry in subscribers {
-            let spec = RunSpec {
-                id: self.shared.clock.run_id(),
-                workflow: entry.target.workflow.clone(),
-                version: entry.target.version,
-                module: entry.target.module,
-                input: event.payload.clone(),
-                metadata: event.metadata.clone(),
-                priority: event.priority.unwrap_or(entry.definition.default_priority),
-                trigger: Trigger::Event(event.id),
-                parent: None,
-                detached: false,
-                created_at: self.now,
-            };
-            event.runs.push((spec.id, spec.workflow.clone()));
-            let rejected = self.check_input(&entry.target, &spec.input);
-            self.create_run(NewRun { spec, rejected })?;
+            let id = self.shared.clock.run_id();
+            event.runs.push((id, entry.target.workflow.clone()));
+            let rejected = self.check_input(&entry.target, &event.payload);
+            let (trigger, metadata) = (Trigger::Event(event.id), event.metadata.clone());
+            let new = NewRun::of(entry.target.clone(), id, trigger, event.payload.clone(), metadata);
+            self.create_run(NewRun { priority: event.priority, rejected, ..new })?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Scheduled runs: one run at a set time, made over the API or by a task.
 
 use dormouse_core::id::{RunId, ScheduledId, WorkflowName};
-use dormouse_core::run::{RunSpec, Trigger};
+use dormouse_core::run::Trigger;
 use dormouse_core::workflow::Json;
 
 use crate::engine::{Error, Handled, NewRun, ScheduleRun, ScheduledChange, Shard, find_workflow};
@@ -114,22 +114,12 @@ impl Shard {
             // Its workflow was deleted between the request of a task and its commit.
             return self.end_scheduled(row, ScheduledStatus::Cancelled, None);
         };
-        let spec = RunSpec {
-            id: run,
-            workflow: row.workflow.clone(),
-            version: entry.target.version,
-            module: entry.target.module,
-            input: row.input.clone(),
-            metadata: row.metadata.clone(),
-            priority: row.priority.unwrap_or(entry.definition.default_priority),
-            trigger: Trigger::Scheduled { id: row.id, nominal: row.trigger_at },
-            parent: None,
-            detached: false,
-            created_at: self.now,
-        };
-        let rejected = self.check_input(&entry.target, &spec.input);
+        let trigger = Trigger::Scheduled { id: row.id, nominal: row.trigger_at };
+        let (input, metadata, priority) = (row.input.clone(), row.metadata.clone(), row.priority);
+        let rejected = self.check_input(&entry.target, &input);
         self.end_scheduled(row, ScheduledStatus::Fired, Some(run))?;
-        self.create_run(NewRun { spec, rejected })
+        let new = NewRun::of(entry.target.clone(), run, trigger, input, metadata);
+        self.create_run(NewRun { priority, rejected, ..new })
     }
 
     fn insert_scheduled(&mut self, row: &ScheduledRow) -> Result<(), StoreError> {
