@@ -20,9 +20,10 @@ impl Shard {
         if workflow.concurrency.is_empty() {
             return Ok(RunEvent::Created);
         }
-        let keys = self.catalog().concurrency_keys(&spec.workflow, spec.version, &spec.input, &spec.metadata);
-        let keys = match keys {
-            Ok(keys) => keys,
+        let version = self.catalog().version(&spec.workflow, spec.version);
+        let keys = version.map(|version| version.concurrency_keys(&spec.input, &spec.metadata));
+        let keys = match keys.transpose() {
+            Ok(keys) => keys.unwrap_or_default(),
             Err(problem) => {
                 let error = TaskError::new(problem);
                 return Ok(RunEvent::Rejected { reason: Reason::InvalidInput, error });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dormouse_core::id::{ModuleDigest, Version, WorkflowName};
 use dormouse_core::workflow::Workflow;
 
-use super::catalog::Catalog;
+use super::catalog::DeployedVersion;
 use super::requests::{Deployed, WorkflowChange};
 use super::shard::{Handled, Shard};
 use super::{Error, find_workflow};
@@ -16,7 +16,12 @@ use crate::store::{Read, StoreError};
 impl Shard {
     /// Takes in a module: every workflow that it declares gets a new version, which is current
     /// from now on. Bytes that are there already change nothing.
-    pub(super) fn deploy(&mut self, inspection: Inspection, bytes: &[u8]) -> Handled<Deployed> {
+    pub(super) fn deploy(
+        &mut self,
+        inspection: Inspection,
+        declared: Vec<Arc<DeployedVersion>>,
+        bytes: &[u8],
+    ) -> Handled<Deployed> {
         if let Some(module) = self.rows.module(inspection.digest)? {
             // It was compiled to be looked at.
             self.outdated.insert(module.digest);
@@ -24,27 +29,27 @@ impl Shard {
             return Ok(Deployed { versions: versions_of(&self.rows, &module)?, module, created: false });
         }
         let conflict =
-            inspection.workflows.iter().try_for_each(|workflow| self.refuse_conflicting_crons(workflow));
+            declared.iter().try_for_each(|version| self.refuse_conflicting_crons(&version.definition));
         if conflict.is_err() {
             // It was compiled to be looked at.
             self.post_commit.forgotten.push(inspection.digest);
         }
         conflict?;
-        let Inspection { digest, size_bytes, workflows, imports, warnings, .. } = inspection;
-        let mut versions = Vec::with_capacity(workflows.len());
-        for workflow in workflows {
-            versions.push(self.add_version(digest, workflow)?);
+        let Inspection { digest, size_bytes, imports, warnings, .. } = inspection;
+        let mut versions = Vec::with_capacity(declared.len());
+        for version in declared {
+            versions.push(self.add_version(digest, version)?);
         }
         let names = versions.iter().map(|row| (row.definition.name.clone(), row.version)).collect();
         let module =
             ModuleRow { digest, size_bytes, uploaded_at: self.now, workflows: names, imports, warnings };
         self.rows.put_module(&module, bytes)?;
-        self.reload_catalog()?;
         Ok(Deployed { module, versions, created: true })
     }
 
-    fn add_version(&mut self, module: ModuleDigest, workflow: Workflow) -> Handled<VersionRow> {
-        let name = workflow.name.clone();
+    fn add_version(&mut self, module: ModuleDigest, declared: Arc<DeployedVersion>) -> Handled<VersionRow> {
+        let definition = Workflow::clone(&declared.definition);
+        let name = definition.name.clone();
         let mut row = self.rows.workflow(&name)?.unwrap_or(WorkflowRow {
             name,
             current: None,
@@ -55,8 +60,9 @@ impl Shard {
         });
         row.latest = Version(row.latest.0 + 1);
         row.updated_at = self.now;
-        let version = VersionRow { version: row.latest, module, created_at: self.now, definition: workflow };
+        let version = VersionRow { version: row.latest, module, created_at: self.now, definition };
         self.rows.put_version(&version)?;
+        Arc::make_mut(&mut self.catalog).put_version(version.version, declared);
         self.make_current(row, &version)?;
         Ok(version)
     }
@@ -65,8 +71,16 @@ impl Shard {
     fn make_current(&mut self, mut row: WorkflowRow, version: &VersionRow) -> Handled<()> {
         self.outdate_current(&row.name);
         row.current = Some(version.version);
-        self.rows.put_workflow(&row)?;
+        self.put_workflow(&row)?;
         self.declare_crons(&version.definition)
+    }
+
+    /// Writes the row of a workflow, and has the catalog say the same.
+    fn put_workflow(&mut self, row: &WorkflowRow) -> Result<(), StoreError> {
+        self.rows.put_workflow(row)?;
+        Arc::make_mut(&mut self.catalog).put_workflow(row);
+        self.post_commit.catalog = Some(Arc::clone(&self.catalog));
+        Ok(())
     }
 
     /// Brings back the workflows of a known module that were deleted since it was uploaded.
@@ -82,7 +96,7 @@ impl Shard {
         for (row, version) in deleted {
             self.make_current(row, &version)?;
         }
-        Ok(self.reload_catalog()?)
+        Ok(())
     }
 
     /// Deletes a module that nothing needs any more.
@@ -175,8 +189,7 @@ impl Shard {
         }
         self.refuse_conflicting_crons(&version.definition)?;
         row.updated_at = self.now;
-        self.make_current(row, &version)?;
-        Ok(self.reload_catalog()?)
+        self.make_current(row, &version)
     }
 
     /// Holds back the steps of a workflow, or lets them go on.
@@ -185,13 +198,12 @@ impl Shard {
         if row.paused != paused {
             row.paused = paused;
             row.updated_at = self.now;
-            self.rows.put_workflow(&row)?;
+            self.put_workflow(&row)?;
             if paused {
                 self.queue.pause(name);
             } else {
                 self.queue.resume(name);
             }
-            self.reload_catalog()?;
         }
         Ok(())
     }
@@ -209,14 +221,7 @@ impl Shard {
         row.current = None;
         row.paused = false;
         row.updated_at = self.now;
-        self.rows.put_workflow(&row)?;
-        Ok(self.reload_catalog()?)
-    }
-
-    fn reload_catalog(&mut self) -> Result<(), StoreError> {
-        self.catalog = Arc::new(Catalog::load(&self.rows)?);
-        self.post_commit.catalog = Some(Arc::clone(&self.catalog));
-        Ok(())
+        Ok(self.put_workflow(&row)?)
     }
 }
 

@@ -15,7 +15,7 @@ impl Shard {
     /// the order in which it came.
     pub(super) fn recover(&mut self) -> Result<(), StoreError> {
         let paused: Vec<_> = {
-            let paused = self.catalog().workflows().filter(|entry| entry.paused);
+            let paused = self.catalog().workflows().into_iter().filter(|entry| entry.paused);
             paused.map(|entry| entry.target.workflow.clone()).collect()
         };
         paused.iter().for_each(|name| self.queue.pause(name));

@@ -19,7 +19,7 @@ impl Shard {
         let entry = Arc::clone(find_workflow(self.catalog(), &target.workflow)?);
         if entry.target != target {
             // Another version became current since the call was checked.
-            self.catalog().check_call(&entry, &input, &metadata)?;
+            entry.check_call(&input, &metadata)?;
         }
         let target = entry.target.clone();
         if let Some((key, _)) = &idempotency
@@ -51,7 +51,7 @@ impl Shard {
             return Err(Error::conflict("workflow_deleted", text).into());
         };
         let input = input.unwrap_or_else(|| spec.input.clone());
-        self.catalog().check_call(&entry, &input, &spec.metadata)?;
+        entry.check_call(&input, &spec.metadata)?;
         let replay = self.shared.clock.run_id();
         let target = entry.target.clone();
         let new = NewRun::of(target, replay, Trigger::Replay(id), input, spec.metadata.clone());

@@ -6,6 +6,7 @@ use dormouse_core::id::{ModuleDigest, Version, WorkflowName};
 use dormouse_core::workflow::Workflow;
 
 use super::{Host, Result, paged};
+use crate::engine::catalog::DeployedVersion;
 use crate::engine::deploy::versions_of;
 use crate::engine::requests::{Deployed, Page, Paged, WorkflowChange, WorkflowView};
 use crate::engine::{Error, find_workflow};
@@ -15,8 +16,25 @@ use crate::store::{Read, StoreError, View};
 impl Host {
     /// Takes in a module.
     pub(crate) async fn deploy(&self, bytes: Vec<u8>) -> Result<Deployed> {
-        let inspection = self.shared.runtime.inspect(bytes.clone()).await?;
-        self.operate(move |shard| shard.deploy(inspection, &bytes)).await
+        let mut inspection = self.shared.runtime.inspect(bytes.clone()).await?;
+        let workflows = std::mem::take(&mut inspection.workflows);
+        let versions = self.prepare(inspection.digest, workflows)?;
+        self.operate(move |shard| shard.deploy(inspection, versions, &bytes)).await
+    }
+
+    /// Compiles what the deciding thread is going to need of a module: what it declares and, as it may
+    /// be there already, what it became.
+    fn prepare(&self, digest: ModuleDigest, workflows: Vec<Workflow>) -> Result<Vec<Arc<DeployedVersion>>> {
+        self.scan(|store| {
+            let versions = workflows.into_iter().map(|workflow| DeployedVersion::new(digest, workflow));
+            let versions: Vec<_> = versions.map(Arc::new).collect();
+            versions.iter().for_each(|version| version.compile());
+            let catalog = self.shared.catalog();
+            for (name, version) in store.module(digest)?.into_iter().flat_map(|module| module.workflows) {
+                catalog.version(&name, version).into_iter().for_each(|version| version.compile());
+            }
+            Ok(versions)
+        })
     }
 
     pub(crate) fn module(&self, digest: ModuleDigest) -> Result<Deployed> {
@@ -41,7 +59,7 @@ impl Host {
 
     pub(crate) fn workflows(&self, page: Page<WorkflowName>) -> Result<Paged<WorkflowView, WorkflowName>> {
         let catalog = self.shared.catalog();
-        let names = catalog.workflows().map(|entry| &entry.target.workflow);
+        let names = catalog.workflows().into_iter().map(|entry| &entry.target.workflow);
         let names = names.filter(|name| page.after.as_ref().is_none_or(|after| *name > after));
         let rows = names.take(page.limit + 1).map(|name| self.workflow(name)).collect::<Result<_>>()?;
         Ok(paged(rows, page.limit, |view| view.row.name.clone()))
@@ -62,6 +80,12 @@ impl Host {
         change: WorkflowChange,
     ) -> Result<WorkflowView> {
         let name = workflow.clone();
+        if let Some(version) = change.current {
+            let catalog = self.shared.catalog();
+            // An older version may not have been needed since the host started.
+            let version = catalog.version(&workflow, version);
+            version.into_iter().for_each(|version| tokio::task::block_in_place(|| version.compile()));
+        }
         self.operate(move |shard| shard.change_workflow(&workflow, change)).await?;
         self.workflow(&name)
     }

@@ -30,7 +30,7 @@ impl Host {
         let target = {
             let catalog = self.shared.catalog();
             let entry = find_workflow(&catalog, &workflow)?;
-            catalog.check_call(entry, &request.input, &request.metadata)?;
+            entry.check_call(&request.input, &request.metadata)?;
             entry.target.clone()
         };
         self.operate_with(move |shard, reply| {
@@ -49,9 +49,8 @@ impl Host {
         let (target, requests) = {
             let catalog = self.shared.catalog();
             let entry = find_workflow(&catalog, &workflow)?;
-            let checked = |request: StartRun| {
-                catalog.check_call(entry, &request.input, &request.metadata).map(|()| request)
-            };
+            let checked =
+                |request: StartRun| entry.check_call(&request.input, &request.metadata).map(|()| request);
             (entry.target.clone(), requests.into_iter().map(checked).collect())
         };
         each_checked(requests, |requests| {
