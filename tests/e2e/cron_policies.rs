@@ -158,6 +158,19 @@ fn runs_that_fail_as_they_begin_hold_up_no_later_time() {
 }
 
 #[test]
+fn a_cron_whose_input_fits_no_more_can_still_be_disabled() {
+    let host = TestHost::with(&["declared-cron"]);
+    let body = json!({ "expression": "@hourly", "input": { "region": "mars" } });
+    let path = format!("/crons/{}", cron(&host, "daily-report", "mars", body));
+    let renamed = patched("declared-cron", "region", "planet");
+    host.post_bytes("/modules", "application/wasm", &renamed).expect(201);
+    host.patch(&path, &json!({ "enabled": false })).expect(200);
+    let refused = host.patch(&path, &json!({ "input": { "region": "mars" } }));
+    assert_eq!(refused.error(), (422, "invalid_input", "input"));
+    host.patch(&path, &json!({ "input": { "planet": "mars" }, "enabled": true })).expect(200);
+}
+
+#[test]
 fn a_cron_that_is_not_declared_any_more_is_gone_and_its_runs_end() {
     let host = TestHost::with(&["declared-cron"]);
     // The other workflow would run every ten seconds of a week.

@@ -143,25 +143,24 @@ impl Shard {
 
     /// Creates a child, of the version that is current by now.
     fn spawn(&mut self, parent: &RunSpec, mut spawn: Spawn) -> Result<(), StoreError> {
-        let rejected = match self.catalog().workflow(&spawn.target.workflow).cloned() {
-            Some(entry) if entry.target == spawn.target => None,
-            Some(entry) => {
-                spawn.target = entry.target.clone();
-                self.check_input(&spawn.target, &spawn.input)
-            }
+        // It was checked against the version that was current when the task asked for it.
+        let (mut checked, mut rejected) = (true, None);
+        match self.catalog.workflow(&spawn.target.workflow) {
+            Some(entry) if entry.target == spawn.target => {}
+            Some(entry) => (spawn.target, checked) = (entry.target.clone(), false),
             None => {
                 let name = &spawn.target.workflow;
                 let error = format!("`{name}` was deleted before the run could begin");
-                Some((Reason::WorkflowDeleted, TaskError::new(error)))
+                rejected = Some((Reason::WorkflowDeleted, TaskError::new(error)));
             }
-        };
+        }
         if let Some((key, ttl)) = &spawn.idempotency {
             let row = IdempotencyRow { id: spawn.id.to_bytes(), expires_at: self.now.after(*ttl) };
             self.rows.put_idempotency(IdempotencyScope::Runs(&spawn.target.workflow), key, &row)?;
         }
         let Spawn { id, target, input, metadata, priority, detached, .. } = spawn;
         let new = NewRun::of(target, id, Trigger::Parent(parent.id), input, metadata);
-        self.create_run(NewRun { priority, detached, rejected, ..new })
+        self.create_run(NewRun { priority, detached, checked, rejected, ..new })
     }
 
     /// Tells those who wait for the run, and ends its children with it when it was cancelled.

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod catalog;
+mod checked;
 mod command;
 mod concurrency;
 mod decide;

@@ -119,6 +119,20 @@ pub(crate) struct CronChange {
     pub(crate) overlap: Option<Overlap>,
 }
 
+impl CronChange {
+    /// Whether anything changes besides `enabled`.
+    pub(crate) fn is_of_spec(&self) -> bool {
+        let Self { expression, timezone, input, metadata, priority, enabled: _, catch_up, overlap } = self;
+        expression.is_some()
+            || timezone.is_some()
+            || input.is_some()
+            || metadata.is_some()
+            || priority.is_some()
+            || catch_up.is_some()
+            || overlap.is_some()
+    }
+}
+
 /// Which crons to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CronFilter {

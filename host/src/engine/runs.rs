@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_core::id::RunId;
-use dormouse_core::run::{Reason, RunEvent, TaskError, Trigger};
+use dormouse_core::run::{Reason, RunEvent, Trigger};
 use dormouse_core::workflow::Json;
 
 use super::shard::{Handled, NewRun, Shard, StepPayload};
@@ -12,15 +12,22 @@ use crate::runtime::Target;
 use crate::store::Read;
 use crate::store::rows::{IdempotencyRow, IdempotencyScope};
 
+/// A run to run again.
+pub(super) struct Replay {
+    pub(super) id: RunId,
+    /// Its own if none.
+    pub(super) input: Option<Json>,
+    /// The version that the input is known to fit.
+    pub(super) checked: Option<Target>,
+}
+
 impl Shard {
     /// Starts a run, or finds the one that an earlier call with the same key has started.
     pub(super) fn start_run(&mut self, target: Target, request: StartRun) -> Handled<Started> {
         let StartRun { input, metadata, priority, idempotency } = request;
         let entry = Arc::clone(find_workflow(self.catalog(), &target.workflow)?);
-        if entry.target != target {
-            // Another version became current since the call was checked.
-            entry.check_call(&input, &metadata)?;
-        }
+        // Another version may have become current since the call was checked.
+        let checked = entry.target == target;
         let target = entry.target.clone();
         if let Some((key, _)) = &idempotency
             && let Some(row) = self.rows.idempotency(IdempotencyScope::Runs(&target.workflow), key)?
@@ -35,12 +42,13 @@ impl Shard {
             self.rows.put_idempotency(IdempotencyScope::Runs(&target.workflow), &key, &row)?;
         }
         let new = NewRun::of(target, id, Trigger::Call, input, metadata);
-        self.create_run(NewRun { priority, ..new })?;
+        self.create_run(NewRun { priority, checked, ..new })?;
         Ok(Started { id, existing: false, row: None })
     }
 
     /// Runs a run that has ended once more from the start, as its workflow is now.
-    pub(super) fn replay_run(&mut self, id: RunId, input: Option<Json>) -> Handled<RunId> {
+    pub(super) fn replay_run(&mut self, request: Replay) -> Handled<RunId> {
+        let Replay { id, input, checked } = request;
         let Some((spec, run)) = self.run(id)? else { return Err(unknown_run(id).into()) };
         if !run.status.is_final() {
             let text = format!("run {id} is {}; cancel it or let it end first", run.status.word());
@@ -51,11 +59,11 @@ impl Shard {
             return Err(Error::conflict("workflow_deleted", text).into());
         };
         let input = input.unwrap_or_else(|| spec.input.clone());
-        entry.check_call(&input, &spec.metadata)?;
+        let checked = checked.is_some_and(|target| target == entry.target);
         let replay = self.shared.clock.run_id();
         let target = entry.target.clone();
         let new = NewRun::of(target, replay, Trigger::Replay(id), input, spec.metadata.clone());
-        self.create_run(NewRun { priority: Some(spec.priority), ..new })?;
+        self.create_run(NewRun { priority: Some(spec.priority), checked, ..new })?;
         Ok(replay)
     }
 
@@ -68,16 +76,6 @@ impl Shard {
             return Err(Error::conflict("run_ended", text).into());
         }
         Ok(self.apply(id, RunEvent::Cancel { reason: Reason::Requested }, StepPayload::default())?)
-    }
-}
-
-impl Shard {
-    /// The input of a run that a trigger starts, checked against the schema of its version.
-    pub(crate) fn check_input(&self, target: &Target, input: &Json) -> Option<(Reason, TaskError)> {
-        let entry = self.catalog().workflow(&target.workflow)?;
-        let problem = entry.check_input(input).err()?;
-        let message = format!("the input does not fit the schema of `{}`: {problem}", target.workflow);
-        Some((Reason::InvalidInput, TaskError::new(message)))
     }
 }
 

@@ -15,6 +15,7 @@ use dormouse_core::workflow::{Json, Metadata, Priority, Workflow};
 use tokio::sync::oneshot;
 
 use super::catalog::Catalog;
+use super::checked::CheckedInputs;
 use super::command::Reply;
 use super::metrics::QueueState;
 use super::node::Node;
@@ -84,18 +85,23 @@ pub(crate) struct NewRun {
     pub(crate) priority: Option<Priority>,
     /// Whether it goes on when its parent is cancelled.
     pub(crate) detached: bool,
+    /// Whether its input is known to fit the schema of its version; otherwise that is checked where its
+    /// first step starts.
+    pub(crate) checked: bool,
     /// Why it cannot run, if that is known already.
     pub(crate) rejected: Option<(Reason, TaskError)>,
 }
 
 impl NewRun {
-    /// A run of that version, with the default priority of its workflow.
+    /// A run of that version, with the default priority of its workflow and an input that is still to
+    /// be checked.
     pub(crate) fn of(target: Target, id: RunId, trigger: Trigger, input: Json, metadata: Metadata) -> Self {
-        Self { id, target, trigger, input, metadata, priority: None, detached: false, rejected: None }
+        let (priority, detached, checked, rejected) = (None, false, false, None);
+        Self { id, target, trigger, input, metadata, priority, detached, checked, rejected }
     }
 
     fn into_spec(self, workflow: &Workflow, now: Timestamp) -> RunSpec {
-        let Self { id, target, trigger, input, metadata, priority, detached, rejected: _ } = self;
+        let Self { id, target, trigger, input, metadata, priority, detached, checked: _, rejected: _ } = self;
         RunSpec {
             id,
             workflow: target.workflow,
@@ -123,6 +129,7 @@ pub(crate) struct Shard {
     pub(crate) shared: Arc<Shared>,
     pub(super) queue: ReadyQueue,
     pub(crate) catalog: Arc<Catalog>,
+    pub(super) checked: CheckedInputs,
     /// Where its steps run.
     pub(super) node: Node,
     /// What waits for the commit of the change set that is open.
@@ -152,6 +159,7 @@ impl Shard {
             shared,
             queue: ReadyQueue::default(),
             catalog,
+            checked: CheckedInputs::default(),
             node: Node::new(slots),
             post_commit: PostCommit::default(),
             outdated: BTreeSet::new(),
@@ -199,21 +207,25 @@ impl Shard {
     /// Creates a run and puts its first tasks in the queue.
     pub(crate) fn create_run(&mut self, mut new: NewRun) -> Result<(), StoreError> {
         let (id, Target { workflow: name, version, .. }) = (new.id, &new.target);
-        let Some(workflow) = self.catalog.definition(name, *version).cloned() else {
+        let Some(version) = self.catalog.version(name, *version).cloned() else {
             tracing::error!(run.id = %id, workflow = %name, "a run of an unknown version was not created");
             return Ok(());
         };
+        if new.checked && version.has_schema() {
+            self.checked.add(id);
+        }
+        let workflow = &version.definition;
         let rejected = new.rejected.take();
-        let spec = new.into_spec(&workflow, self.now);
+        let spec = new.into_spec(workflow, self.now);
         let event = match rejected {
-            None => self.admit(&spec, &workflow)?,
+            None => self.admit(&spec, workflow)?,
             Some((reason, error)) => RunEvent::Rejected { reason, error },
         };
         let run = Run::new(workflow.tasks.len());
         self.rows.begin_journal(id);
         self.changed_runs += 1;
         let mut loaded = Loaded { spec: Arc::new(spec), run, listed: None, changed: true };
-        self.step(&mut loaded, &workflow, event, StepPayload::default())?;
+        self.step(&mut loaded, workflow, event, StepPayload::default())?;
         self.runs.insert(id, loaded);
         Ok(())
     }

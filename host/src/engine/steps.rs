@@ -12,7 +12,7 @@ use dormouse_core::workflow::{Json, Workflow};
 use futures_util::FutureExt;
 
 use super::Shared;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, DeployedVersion};
 use super::command::Command;
 use super::node::StepHandle;
 use super::queue::TaskKey;
@@ -40,6 +40,8 @@ pub(super) struct Start {
     lease: Lease,
     /// Whether the step began before and left nothing.
     repeated: bool,
+    /// The version whose schema the input has to fit, if that is not known.
+    unchecked: Option<Arc<DeployedVersion>>,
     /// What the store shows: snapshots and payloads are loaded by the step itself.
     view: Arc<View>,
 }
@@ -91,8 +93,17 @@ impl Start {
             entry: StepEntry::default(),
         };
         let repeated = run.tasks[usize::from(task.0)].repeated;
+        let begins_run =
+            matches!(entry, Entry::Start { .. }) && lease.attempt == 1 && policy.parents.is_empty();
+        let unchecked = match begins_run && !shard.checked.take(spec.id) {
+            true => {
+                shard.catalog.version(&spec.workflow, spec.version).filter(|version| version.has_schema())
+            }
+            false => None,
+        };
+        let unchecked = unchecked.cloned();
         let view = Arc::clone(shard.rows.view());
-        Ok(Self { request, entry, module: spec.module, lease, repeated, view })
+        Ok(Self { request, entry, module: spec.module, lease, repeated, unchecked, view })
     }
 
     /// Whether it is the start of that step.
@@ -108,7 +119,7 @@ impl Start {
     }
 
     async fn run(self, shared: Arc<Shared>) {
-        let Self { mut request, entry, module, lease, repeated, view } = self;
+        let Self { mut request, entry, module, lease, repeated, unchecked, view } = self;
         let (run, task) = (request.run.id, request.task);
         let link = StepLink { shared: Arc::clone(&shared), run, task, attempt: lease.attempt, repeated };
         let commands = shared.commands.clone();
@@ -118,6 +129,11 @@ impl Start {
             bytes.map_err(|error| error.to_string())?.ok_or_else(|| "its bytes are gone".to_owned())
         };
         let step = async {
+            if let Some(version) = unchecked
+                && let Some(end) = check_input(&shared, version, &request.run).await
+            {
+                return end;
+            }
             request.entry = match load(&shared, entry, &view, run, task) {
                 Ok(entry) => entry,
                 Err(error) => return failed(format!("the state of the task cannot be read: {error}")),
@@ -338,11 +354,30 @@ impl Shard {
     }
 }
 
+/// Holds the input of a run against the schema of its version. If it does not fit, the step ends with
+/// that, before there is an instance.
+async fn check_input(shared: &Shared, version: Arc<DeployedVersion>, run: &Arc<RunSpec>) -> Option<StepEnd> {
+    let input = run.input.clone();
+    let problem = match shared.runtime.blocking(move || version.check_input(&input)).await {
+        Ok(Ok(())) => return None,
+        Ok(Err(problem)) => problem,
+        // A second attempt would begin without a check.
+        Err(problem) => return Some(ended(Reason::Unloadable, problem, false)),
+    };
+    let problem = format!("the input does not fit the schema of `{}`: {problem}", run.workflow);
+    Some(ended(Reason::InvalidInput, problem, false))
+}
+
 fn failed(message: String) -> StepEnd {
+    ended(Reason::Unloadable, message, true)
+}
+
+/// The end of a step that came to no instance.
+fn ended(reason: Reason, message: String, retryable: bool) -> StepEnd {
     let error = TaskError::new(message);
     StepEnd {
         ran: Duration::ZERO,
-        outcome: StepOutcome::Failed { reason: Reason::Unloadable, error, retryable: true },
+        outcome: StepOutcome::Failed { reason, error, retryable },
         requests: Requests::default(),
         taken: 0,
     }

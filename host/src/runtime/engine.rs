@@ -150,6 +150,14 @@ impl Runtime {
         self.0.guests.1.spawn(work).abort_handle()
     }
 
+    /// Does bounded work that has no place on a thread that others wait for.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        self.0.blocking(work).await
+    }
+
     /// Runs a step, on the threads for guests. To drop the future is to kill the guest, within
     /// 10 ms.
     pub(crate) async fn run_step(

@@ -4,7 +4,6 @@ use dormouse_core::cron::{Firing, OverlapAction, Schedule, due, overlap};
 use dormouse_core::id::{CronId, CronName, RunId, WorkflowName};
 use dormouse_core::run::{Reason, RunEvent, Trigger};
 use dormouse_core::time::Timestamp;
-use dormouse_core::validate::validate_cron;
 use dormouse_core::workflow::{CronSpec, DeclaredCron, Json, Metadata, Overlap, Workflow};
 
 use crate::engine::{CronChange, Error, Handled, NewRun, Shard, find_workflow};
@@ -15,7 +14,7 @@ use crate::store::{Read, StoreError};
 const HELD_MAX: usize = 100;
 
 impl Shard {
-    /// Makes a cron or changes the one of that name.
+    /// Makes a cron or changes the one of that name. What the change says is known to be valid.
     pub(crate) fn put_cron(
         &mut self,
         workflow: WorkflowName,
@@ -26,29 +25,11 @@ impl Shard {
             return Ok((self.apply_cron_change(row, change)?, false));
         }
         find_workflow(self.catalog(), &workflow)?;
-        let Some(expression) = change.expression.clone() else {
-            return Err(
-                Error::invalid("missing_field", "expression", "a new cron needs an expression").into()
-            );
-        };
-        let row = self.new_cron(
-            workflow,
-            name,
-            false,
-            CronSpec {
-                expression,
-                timezone: "UTC".to_owned(),
-                input: Json::null(),
-                metadata: Metadata::default(),
-                priority: None,
-                catch_up: Default::default(),
-                overlap: Default::default(),
-            },
-        );
+        let row = self.new_cron(workflow, name, false, new_spec(&change)?);
         Ok((self.apply_cron_change(row, change)?, true))
     }
 
-    /// Changes a cron in place.
+    /// Changes a cron in place. What the change says is known to be valid.
     pub(crate) fn change_cron(&mut self, id: CronId, change: CronChange) -> Handled<CronRow> {
         let row = self.existing_cron(id)?;
         self.apply_cron_change(row, change)
@@ -164,9 +145,8 @@ impl Shard {
         let Some(entry) = self.catalog().workflow(&row.workflow).cloned() else { return Ok(()) };
         let trigger = Trigger::Cron { id: row.id, nominal };
         let CronSpec { input, metadata, priority, .. } = &row.spec;
-        let rejected = self.check_input(&entry.target, input);
         let new = NewRun::of(entry.target.clone(), id, trigger, input.clone(), metadata.clone());
-        self.create_run(NewRun { priority: *priority, rejected, ..new })
+        self.create_run(NewRun { priority: *priority, ..new })
     }
 
     /// Brings the declared crons of a workflow in line with a new version of it: by name, with
@@ -274,35 +254,10 @@ impl Shard {
     }
 
     fn apply_cron_change(&mut self, mut row: CronRow, change: CronChange) -> Handled<CronRow> {
-        let CronChange { expression, timezone, input, metadata, priority, enabled, catch_up, overlap } =
-            change;
-        let times_change = expression.is_some() || timezone.is_some();
-        let spec_changes = times_change
-            || input.is_some()
-            || metadata.is_some()
-            || priority.is_some()
-            || catch_up.is_some()
-            || overlap.is_some();
-        if row.declared && spec_changes {
-            let text = format!(
-                "cron `{}` is declared by the current module of `{}`: only `enabled` can be changed; deploy a changed module, or make a cron of another name",
-                row.name, row.workflow
-            );
-            return Err(Error::conflict("declared_cron", text).into());
-        }
         let before = (row.spec.expression.clone(), row.spec.timezone.clone(), row.enabled);
         let overlap_before = row.spec.overlap;
-        let spec = &mut row.spec;
-        replace(&mut spec.expression, expression);
-        replace(&mut spec.timezone, timezone);
-        replace(&mut spec.input, input);
-        replace(&mut spec.metadata, metadata);
-        replace(&mut spec.catch_up, catch_up);
-        replace(&mut spec.overlap, overlap);
-        spec.priority = priority.or(spec.priority);
-        replace(&mut row.enabled, enabled);
-        Error::from_problems(validate_cron(&row.spec))?;
-        self.check_cron_input(&row)?;
+        row.spec = changed_spec(&row, &change)?;
+        row.enabled = change.enabled.unwrap_or(row.enabled);
         row.updated_at = self.now;
         if !row.enabled {
             row.held.clear();
@@ -314,12 +269,6 @@ impl Shard {
         }
         self.rows.put_cron(&row)?;
         Ok(row)
-    }
-
-    fn check_cron_input(&self, row: &CronRow) -> Handled<()> {
-        let Some(entry) = self.catalog().workflow(&row.workflow) else { return Ok(()) };
-        let problem = |problem| Error::invalid("invalid_input", "input", problem);
-        Ok(entry.check_input(&row.spec.input).map_err(problem)?)
     }
 
     /// Sets the timer to the first time after now, or to none when the cron is disabled.
@@ -346,8 +295,46 @@ impl Shard {
     }
 }
 
-fn replace<T>(field: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *field = value;
+/// What a new cron is to be.
+pub(crate) fn new_spec(change: &CronChange) -> Result<CronSpec, Error> {
+    let Some(expression) = change.expression.clone() else {
+        return Err(Error::invalid("missing_field", "expression", "a new cron needs an expression"));
+    };
+    let spec = CronSpec {
+        expression,
+        timezone: "UTC".to_owned(),
+        input: Json::null(),
+        metadata: Metadata::default(),
+        priority: None,
+        catch_up: Default::default(),
+        overlap: Default::default(),
+    };
+    Ok(merged(&spec, change))
+}
+
+/// What a cron is after a change.
+pub(crate) fn changed_spec(row: &CronRow, change: &CronChange) -> Result<CronSpec, Error> {
+    if row.declared && change.is_of_spec() {
+        let text = format!(
+            "cron `{}` is declared by the current module of `{}`: only `enabled` can be changed; deploy a changed module, or make a cron of another name",
+            row.name, row.workflow
+        );
+        return Err(Error::conflict("declared_cron", text));
+    }
+    Ok(merged(&row.spec, change))
+}
+
+fn merged(spec: &CronSpec, change: &CronChange) -> CronSpec {
+    fn or<T: Clone>(change: &Option<T>, value: &T) -> T {
+        change.as_ref().unwrap_or(value).clone()
+    }
+    CronSpec {
+        expression: or(&change.expression, &spec.expression),
+        timezone: or(&change.timezone, &spec.timezone),
+        input: or(&change.input, &spec.input),
+        metadata: or(&change.metadata, &spec.metadata),
+        priority: change.priority.or(spec.priority),
+        catch_up: or(&change.catch_up, &spec.catch_up),
+        overlap: or(&change.overlap, &spec.overlap),
     }
 }

@@ -133,10 +133,9 @@ impl Shard {
         for entry in subscribers {
             let id = self.shared.clock.run_id();
             event.runs.push((id, entry.target.workflow.clone()));
-            let rejected = self.check_input(&entry.target, &event.payload);
             let (trigger, metadata) = (Trigger::Event(event.id), event.metadata.clone());
             let new = NewRun::of(entry.target.clone(), id, trigger, event.payload.clone(), metadata);
-            self.create_run(NewRun { priority: event.priority, rejected, ..new })?;
+            self.create_run(NewRun { priority: event.priority, ..new })?;
         }
         Ok(())
     }

@@ -6,5 +6,6 @@ mod events;
 mod matching;
 mod scheduled;
 
+pub(crate) use crons::{changed_spec, new_spec};
 pub(crate) use events::Matched;
 pub(crate) use matching::Matching;

@@ -2,7 +2,6 @@
 
 use dormouse_core::id::{RunId, ScheduledId, WorkflowName};
 use dormouse_core::run::Trigger;
-use dormouse_core::workflow::Json;
 
 use crate::engine::{Error, Handled, NewRun, ScheduleRun, ScheduledChange, Shard, find_workflow};
 use crate::runtime::Schedule;
@@ -10,13 +9,13 @@ use crate::store::rows::{ScheduledRow, ScheduledStatus, Timer, Work};
 use crate::store::{Read, StoreError};
 
 impl Shard {
-    /// Schedules a run over the API.
+    /// Schedules a run over the API. Its input has been checked.
     pub(crate) fn schedule_run(
         &mut self,
         workflow: WorkflowName,
         request: ScheduleRun,
     ) -> Handled<ScheduledRow> {
-        self.check_scheduled_input(&workflow, &request.input)?;
+        find_workflow(self.catalog(), &workflow)?;
         let ScheduleRun { trigger_at, input, metadata, priority } = request;
         let row = ScheduledRow {
             id: self.shared.clock.scheduled_id(),
@@ -53,7 +52,7 @@ impl Shard {
         })
     }
 
-    /// Changes a run that has not fired.
+    /// Changes a run that has not fired. A new input has been checked.
     pub(crate) fn change_scheduled(
         &mut self,
         id: ScheduledId,
@@ -61,10 +60,7 @@ impl Shard {
     ) -> Handled<ScheduledRow> {
         let mut row = self.pending(id)?;
         let ScheduledChange { trigger_at, input, metadata, priority } = change;
-        if let Some(input) = input {
-            self.check_scheduled_input(&row.workflow, &input)?;
-            row.input = input;
-        }
+        row.input = input.unwrap_or(row.input);
         row.metadata = metadata.unwrap_or(row.metadata);
         row.priority = priority.or(row.priority);
         row.updated_at = self.now;
@@ -116,10 +112,9 @@ impl Shard {
         };
         let trigger = Trigger::Scheduled { id: row.id, nominal: row.trigger_at };
         let (input, metadata, priority) = (row.input.clone(), row.metadata.clone(), row.priority);
-        let rejected = self.check_input(&entry.target, &input);
         self.end_scheduled(row, ScheduledStatus::Fired, Some(run))?;
         let new = NewRun::of(entry.target.clone(), run, trigger, input, metadata);
-        self.create_run(NewRun { priority, rejected, ..new })
+        self.create_run(NewRun { priority, ..new })
     }
 
     fn insert_scheduled(&mut self, row: &ScheduledRow) -> Result<(), StoreError> {
@@ -150,11 +145,5 @@ impl Shard {
         };
         let text = format!("scheduled run {id} {state} and cannot be changed any more; schedule a new one");
         Err(Error::conflict("not_pending", text).into())
-    }
-
-    fn check_scheduled_input(&self, workflow: &WorkflowName, input: &Json) -> Handled<()> {
-        let entry = find_workflow(self.catalog(), workflow)?;
-        let problem = |problem| Error::invalid("invalid_input", "input", problem);
-        Ok(entry.check_input(input).map_err(problem)?)
     }
 }

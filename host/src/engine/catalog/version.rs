@@ -44,6 +44,11 @@ impl DeployedVersion {
         self.compiled();
     }
 
+    /// Whether inputs have to be held against a schema.
+    pub(crate) fn has_schema(&self) -> bool {
+        self.definition.input_schema.is_some()
+    }
+
     /// Whether the version takes this input; otherwise where it does not fit.
     pub(crate) fn check_input(&self, input: &Json) -> Result<(), String> {
         match &self.compiled().schema {

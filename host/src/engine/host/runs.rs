@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{Host, Result, paged};
 use crate::engine::bulk::only;
 use crate::engine::requests::{Page, Paged, RunFilter, StartRun, Started, TriggerFilter, TriggerKind};
-use crate::engine::runs::unknown_run;
+use crate::engine::runs::{Replay, unknown_run};
 use crate::engine::shard::Shard;
 use crate::engine::{Each, Error, each_checked, find_workflow};
 use crate::store::Read;
@@ -132,13 +132,29 @@ impl Host {
 
     /// Runs a run that has ended again, with the same or another input.
     pub(crate) async fn replay_run(&self, id: RunId, input: Option<Json>) -> Result<RunRow> {
-        let replay = self.operate(move |shard| shard.replay_run(id, input)).await?;
+        let request = self.check_replay(id, input)?;
+        let replay = self.operate(move |shard| shard.replay_run(request)).await?;
         self.run(replay)
     }
 
     /// The same for many, in one transaction.
     pub(crate) async fn replay_runs(&self, ids: Vec<RunId>) -> Result<Each<RunId>> {
-        self.operate(move |shard| shard.each(ids, |shard, id| shard.replay_run(id, None))).await
+        let checked = || ids.into_iter().map(|id| self.check_replay(id, None)).collect();
+        let requests = tokio::task::block_in_place(checked);
+        each_checked(requests, |requests| self.operate(move |shard| shard.each(requests, Shard::replay_run)))
+            .await
+    }
+
+    /// Holds the input of a replay against the schema as it is now. What else may be wrong is for the
+    /// deciding thread to find.
+    fn check_replay(&self, id: RunId, input: Option<Json>) -> Result<Replay> {
+        let catalog = self.shared.catalog();
+        let row = self.read(|store| store.run(id))?.filter(|row| row.run.status.is_final());
+        let entry = row.as_ref().and_then(|row| catalog.workflow(&row.spec.workflow));
+        if let (Some(RunRow { spec, .. }), Some(entry)) = (&row, entry) {
+            entry.check_call(input.as_ref().unwrap_or(&spec.input), &spec.metadata)?;
+        }
+        Ok(Replay { id, input, checked: entry.map(|entry| entry.target.clone()) })
     }
 
     /// The ids of all runs that match and have ended, or have not, newest first. Refuses to gather

@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 
 use dormouse_core::event::KeyPattern;
 use dormouse_core::id::{CronId, CronName, EventId, RunId, ScheduledId, WorkflowName};
+use dormouse_core::validate::validate_cron;
+use dormouse_core::workflow::Json;
 
 use super::{Host, Result, paged};
 use crate::engine::bulk::only;
@@ -11,10 +13,10 @@ use crate::engine::requests::{
     CronChange, CronFilter, EventCursor, EventFilter, Page, Paged, PushEvent, ScheduleRun, ScheduledChange,
     ScheduledCursor, ScheduledFilter,
 };
-use crate::engine::{Each, Error, Shard};
+use crate::engine::{Each, Error, Shard, each_checked, find_workflow};
 use crate::store::Read;
 use crate::store::rows::{CronRow, EventRow, ScheduledRow, ScheduledStatus};
-use crate::triggers::{Matched, Matching};
+use crate::triggers::{Matched, Matching, changed_spec, new_spec};
 
 /// Crons.
 impl Host {
@@ -25,6 +27,8 @@ impl Host {
         name: CronName,
         change: CronChange,
     ) -> Result<(CronRow, bool)> {
+        let row = self.read(|store| store.cron_by_name(&workflow, &name))?;
+        self.check_cron(&workflow, row.as_ref(), &change)?;
         self.operate(move |shard| shard.put_cron(workflow, name, change)).await
     }
 
@@ -49,7 +53,30 @@ impl Host {
     }
 
     pub(crate) async fn change_cron(&self, id: CronId, change: CronChange) -> Result<CronRow> {
+        let row = self.cron(id)?;
+        self.check_cron(&row.workflow, Some(&row), &change)?;
         self.operate(move |shard| shard.change_cron(id, change)).await
+    }
+
+    /// Whether a cron may be made or changed like that. The deciding thread merges the change again, with
+    /// the cron as it is by then: what is valid here fits whatever the other fields have become.
+    fn check_cron(&self, workflow: &WorkflowName, row: Option<&CronRow>, change: &CronChange) -> Result<()> {
+        let spec = match row {
+            Some(row) => changed_spec(row, change)?,
+            None => {
+                find_workflow(&self.shared.catalog(), workflow)?;
+                new_spec(change)?
+            }
+        };
+        if change.is_of_spec() {
+            // The search for a time at which it fires takes milliseconds.
+            Error::from_problems(tokio::task::block_in_place(|| validate_cron(&spec)))?;
+        }
+        // A cron can be disabled whatever its input has become.
+        if row.is_none() || change.input.is_some() {
+            self.check_input(workflow, &spec.input)?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn delete_cron(&self, id: CronId) -> Result<()> {
@@ -68,6 +95,7 @@ impl Host {
         workflow: WorkflowName,
         request: ScheduleRun,
     ) -> Result<ScheduledRow> {
+        self.check_input(&workflow, &request.input)?;
         self.operate(move |shard| shard.schedule_run(workflow, request)).await
     }
 
@@ -124,10 +152,29 @@ impl Host {
         &self,
         changes: Vec<(ScheduledId, ScheduledChange)>,
     ) -> Result<Each<ScheduledRow>> {
-        self.operate(move |shard| {
-            shard.each(changes, |shard, (id, change)| shard.change_scheduled(id, change))
+        let checked = |(id, change): (ScheduledId, ScheduledChange)| {
+            if let Some(input) = &change.input
+                && let Some(row) = self.read(|store| store.scheduled(id))?
+                && row.status == ScheduledStatus::Pending
+            {
+                self.check_input(&row.workflow, input)?;
+            }
+            Ok((id, change))
+        };
+        let changes = tokio::task::block_in_place(|| changes.into_iter().map(checked).collect());
+        each_checked(changes, |changes| {
+            self.operate(move |shard| {
+                shard.each(changes, |shard, (id, change)| shard.change_scheduled(id, change))
+            })
         })
         .await
+    }
+
+    /// Whether a workflow takes an input now. Whether it still does when the run begins is seen then.
+    fn check_input(&self, workflow: &WorkflowName, input: &Json) -> Result<()> {
+        let catalog = self.shared.catalog();
+        let problem = |problem| Error::invalid("invalid_input", "input", problem);
+        find_workflow(&catalog, workflow)?.check_input(input).map_err(problem)
     }
 
     pub(crate) async fn cancel_scheduled(&self, id: ScheduledId) -> Result<()> {
