@@ -20,6 +20,7 @@ mod examples;
 mod golden;
 mod hostile;
 mod idle;
+mod journal;
 mod metrics;
 mod modules;
 mod openapi;

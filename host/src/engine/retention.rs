@@ -15,7 +15,7 @@ use dormouse_core::run::Status;
 use dormouse_core::time::Timestamp;
 
 use crate::store::rows::ScheduledStatus;
-use crate::store::{Read, StoreError, WorkingSet};
+use crate::store::{Deleted, Read, StoreError, WorkingSet};
 
 /// Rows that one transaction deletes, about.
 const ROWS_PER_SWEEP: usize = 4096;
@@ -146,8 +146,14 @@ impl Sweep<'_> {
                 if has_live_parent(rows, id)? {
                     self.look_again(self.now);
                 } else {
-                    let deleted = rows.delete_run(id)?;
-                    self.take(deleted);
+                    match rows.delete_run(id, ROWS_PER_SWEEP)? {
+                        Deleted::All(deleted) => self.take(deleted),
+                        Deleted::Some(deleted) => {
+                            self.take(deleted);
+                            self.more = true;
+                            return Ok(());
+                        }
+                    }
                 }
             }
             self.retention.looked_at.insert(which.clone(), id);

@@ -33,3 +33,4 @@ pub(crate) use read::Read;
 pub(crate) use view::View;
 pub(crate) use waits::NextWait;
 pub(crate) use working_set::{WorkingSet, Written};
+pub(crate) use write::Deleted;

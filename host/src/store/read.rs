@@ -19,6 +19,7 @@ use super::rows::{
 };
 use super::source::{Access, Order, Source, Span, visit_merged};
 use super::tables;
+use super::working_set::JournalEnd;
 
 type Result<T> = std::result::Result<T, StoreError>;
 
@@ -224,28 +225,45 @@ pub(crate) trait Read: Source + Sized {
             .collect()
     }
 
-    /// Up to `limit` entries of a run's journal, oldest first, beginning with sequence number
+    /// The entries of a run's journal that are kept, oldest first, beginning with sequence number
     /// `from`; the first entry of a run has number 0.
-    fn journal(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<(u64, JournalEntry)>> {
+    fn visit_journal(
+        &self,
+        run: RunId,
+        from: u64,
+        mut visit: impl FnMut(u64, JournalEntry) -> ControlFlow<()>,
+    ) -> Result<()> {
         let up_to = Span::under(run).up_to((run, from));
         let first = self.scan_keys_in(tables::JOURNAL, up_to, Order::Descending)?.next().transpose()?;
         let span = Span::under(run).from(first.unwrap_or((run, from)));
-        let mut entries = Vec::new();
         for row in self.scan(tables::JOURNAL, span)? {
             let ((_, first), row) = row?;
-            entries.extend((first..).zip(row).filter(|(sequence, _)| *sequence >= from));
-            if entries.len() >= limit {
+            let mut behind = row.numbered(first).filter(|(sequence, _)| *sequence >= from);
+            if behind.any(|(sequence, entry)| visit(sequence, entry).is_break()) {
                 break;
             }
         }
-        entries.truncate(limit);
+        Ok(())
+    }
+
+    /// Up to `limit` of these entries.
+    fn journal(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<(u64, JournalEntry)>> {
+        let mut entries = Vec::new();
+        self.visit_journal(run, from, |sequence, entry| {
+            entries.push((sequence, entry));
+            if entries.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
         Ok(entries)
     }
 
-    /// The sequence number that the next entry of a run's journal will have.
-    fn journal_len(&self, run: RunId) -> Result<u64> {
+    /// Where a run's journal ends.
+    fn journal_end(&self, run: RunId) -> Result<JournalEnd> {
         let last = self.scan_in(tables::JOURNAL, Span::under(run), Order::Descending)?.next().transpose()?;
-        Ok(last.map_or(0, |((_, first), row)| first.saturating_add(row.len() as u64)))
+        Ok(last.map_or_else(JournalEnd::default, |((_, first), row)| JournalEnd {
+            next: row.next(first),
+            size: row.after(),
+            edges: row.edges,
+        }))
     }
 
     fn cron(&self, id: CronId) -> Result<Option<CronRow>> {

@@ -206,6 +206,124 @@ pub(crate) enum JournalEntry {
     },
 }
 
+/// What is bounded of a run's journal, each by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JournalKind {
+    Transition,
+    /// Log lines and chunks.
+    Output,
+}
+
+/// How much a journal has got, whatever is kept of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct JournalSize {
+    /// How many transitions.
+    pub(crate) transitions: u64,
+    /// Bytes of log lines and chunks.
+    pub(crate) output: u64,
+}
+
+/// Up to where a journal was looked through for entries of one kind that are not kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct JournalEdge {
+    /// The sequence number at which to go on.
+    pub(crate) sequence: u64,
+    /// How much of the kind lies before that.
+    pub(crate) passed: u64,
+}
+
+/// Up to where a journal was trimmed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct JournalEdges {
+    pub(crate) transitions: JournalEdge,
+    pub(crate) output: JournalEdge,
+}
+
+/// A row of a run's journal: entries that the run got with one commit, as far as they are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct JournalRow {
+    /// What the journal had got before.
+    pub(crate) before: JournalSize,
+    /// Up to where the journal was trimmed when the row was written.
+    pub(crate) edges: JournalEdges,
+    /// In the order of their sequence numbers, with their distance from the number in the key.
+    pub(crate) entries: Vec<(u32, JournalEntry)>,
+}
+
+impl JournalEntry {
+    /// About how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        const FIXED: usize = 24;
+        FIXED
+            + match self {
+                Self::Transition(_) => 0,
+                Self::Log(line) => line.message.len(),
+                Self::Chunk { text, .. } => text.len(),
+            }
+    }
+
+    pub(crate) fn kind(&self) -> JournalKind {
+        match self {
+            Self::Transition(_) => JournalKind::Transition,
+            Self::Log(_) | Self::Chunk { .. } => JournalKind::Output,
+        }
+    }
+}
+
+impl JournalSize {
+    /// Output of one row counts for so many bytes at least: a run that logs a short line with each
+    /// commit is bounded in rows as well.
+    pub(crate) const ROW_BYTES_MIN: u64 = 512;
+
+    pub(crate) fn of(self, kind: JournalKind) -> u64 {
+        match kind {
+            JournalKind::Transition => self.transitions,
+            JournalKind::Output => self.output,
+        }
+    }
+
+    /// With an entry more.
+    pub(crate) fn add(&mut self, entry: &JournalEntry) {
+        match entry.kind() {
+            JournalKind::Transition => self.transitions = self.transitions.saturating_add(1),
+            JournalKind::Output => self.output = self.output.saturating_add(entry.size() as u64),
+        }
+    }
+}
+
+impl JournalEdges {
+    pub(crate) fn of(&mut self, kind: JournalKind) -> &mut JournalEdge {
+        match kind {
+            JournalKind::Transition => &mut self.transitions,
+            JournalKind::Output => &mut self.output,
+        }
+    }
+}
+
+impl JournalRow {
+    /// What the journal has got with this row, of a kind that nothing was taken out of.
+    pub(crate) fn after(&self) -> JournalSize {
+        let mut size = self.before;
+        self.entries.iter().for_each(|(_, entry)| size.add(entry));
+        if size.output > self.before.output {
+            size.output = size.output.max(self.before.output.saturating_add(JournalSize::ROW_BYTES_MIN));
+        }
+        size
+    }
+
+    /// The sequence number after that of its last entry, of the row at `first`.
+    pub(crate) fn next(&self, first: u64) -> u64 {
+        let last = self.entries.last();
+        last.map_or(first, |(distance, _)| first.saturating_add(u64::from(*distance)).saturating_add(1))
+    }
+
+    /// The entries with their sequence numbers, of the row at `first`.
+    pub(crate) fn numbered(self, first: u64) -> impl Iterator<Item = (u64, JournalEntry)> {
+        let entries = self.entries.into_iter();
+        entries.map(move |(distance, entry)| (first.saturating_add(u64::from(distance)), entry))
+    }
+}
+
 /// A line of a run's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogLine {

@@ -13,7 +13,7 @@ use redb::{TableDefinition, TableHandle};
 use super::keys::Namespace;
 use super::records::Counts;
 use super::rows::{
-    CronRow, Due, EventRow, EventWaitRow, IdempotencyRow, JournalEntry, ModuleRow, ScheduledRow,
+    CronRow, Due, EventRow, EventWaitRow, IdempotencyRow, JournalRow, ModuleRow, ScheduledRow,
     ScheduledStatus, VersionRow, Work, WorkflowRow,
 };
 
@@ -83,7 +83,7 @@ tables! {
     /// definition, the key, and the run, until that has ended. The row is the most that may run.
     CONCURRENCY = "concurrency": (Namespace, WorkflowName, u8, String, RunId) => u32;
     /// The entries that a run got with one commit, under the sequence number of the first of them.
-    JOURNAL = "journal": (RunId, u64) => Vec<JournalEntry>;
+    JOURNAL = "journal": (RunId, u64) => JournalRow;
     CRONS = "crons": CronId => CronRow;
     CRON_NAMES = "cron-names": (Namespace, WorkflowName, CronName) => CronId;
     SCHEDULED = "scheduled": ScheduledId => ScheduledRow;

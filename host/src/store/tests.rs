@@ -5,6 +5,7 @@ mod check;
 mod crash;
 pub(crate) mod disk;
 mod golden;
+mod journal;
 mod layers;
 mod log;
 mod open;

@@ -12,7 +12,7 @@ use super::changes::{Change, ChangeSet, Entry};
 use super::error::StoreError;
 use super::keys::{self, Key, KeyPart};
 use super::records::{Counts, Record};
-use super::rows::{JournalEntry, TimerLine};
+use super::rows::{JournalEdges, JournalEntry, JournalSize, TimerLine};
 use super::source::{Access, Bytes, CountChange, CountChanges, Layer, Order, Rows, Source, Span};
 use super::tables::{self, Table};
 use super::view::View;
@@ -34,9 +34,9 @@ pub(crate) struct WorkingSet {
     /// When the first timer of each line is due; `None` while that has to be looked up.
     pub(super) first_due: [Option<FirstDue>; TimerLine::ALL.len()],
     /// Entries of journals that become rows when the change set is closed.
-    pub(super) journals: HashMap<RunId, JournalEnd>,
+    pub(super) journals: HashMap<RunId, NewEntries>,
     /// The ends of the journals that the last change set has appended to.
-    pub(super) journals_before: HashMap<RunId, u64>,
+    pub(super) journals_before: HashMap<RunId, JournalEnd>,
 }
 
 /// When the first timer of a line is due; `None` when there is no timer.
@@ -49,11 +49,19 @@ pub(crate) struct Written {
     pub(crate) bytes: usize,
 }
 
-/// What is appended to a journal.
+/// Where a journal ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct JournalEnd {
+    /// The sequence number that the next entry will have.
+    pub(crate) next: u64,
+    pub(super) size: JournalSize,
+    pub(super) edges: JournalEdges,
+}
+
+/// What is appended to a journal, and where that ended before.
 #[derive(Default)]
-pub(super) struct JournalEnd {
-    /// The sequence number of the first of the entries.
-    pub(super) first: u64,
+pub(super) struct NewEntries {
+    pub(super) end: JournalEnd,
     pub(super) entries: Vec<JournalEntry>,
 }
 

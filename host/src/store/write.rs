@@ -1,6 +1,9 @@
 //! Everything that can be written, except runs. Indexes follow the rows that they lead to.
 
+mod journal;
 mod runs;
+
+pub(crate) use runs::Deleted;
 
 use dormouse_core::id::{CronId, EventId, ModuleDigest, RunId, ScheduledId};
 use dormouse_core::time::Timestamp;

@@ -25,13 +25,19 @@ pub(super) fn specs(check: &mut Check<'_>) -> Result {
                 if !check.may_be_gone(parent.time()) {
                     check.report(RUN_SPECS, id, format!("its parent {parent} is missing"));
                 }
-            } else if !check.is_there(RUN_CHILDREN, (parent, id))? {
+            } else if !check.is_there(RUN_CHILDREN, (parent, id))? && !is_going(check, parent)? {
                 check.report(RUN_SPECS, id, format!("`run-children` does not list it under {parent}"));
             }
         }
         let live = matches!(&state, Look::There(run) if !run.status.is_final());
         version(check, id, &spec, live, &state)
     })
+}
+
+/// Whether retention may have deleted some of the rows of a run that is still there.
+fn is_going(check: &Check<'_>, id: RunId) -> Result<bool> {
+    let Look::There(run) = check.look(RUN_STATES, id)? else { return Ok(false) };
+    Ok(run.finished_at.is_some_and(|at| at <= check.kept_since))
 }
 
 /// A run needs its version to be shown, and its module to go on.
@@ -153,7 +159,7 @@ fn missing_wait(check: &mut Check<'_>, run: RunId, task: TaskIndex, wait: &Wait)
 
 pub(super) fn journals(check: &mut Check<'_>) -> Result {
     let mut at: Option<Journal> = None;
-    check.each(JOURNAL, |check, (run, sequence), entries| {
+    check.each(JOURNAL, |check, (run, first), row| {
         if at.as_ref().is_none_or(|journal| journal.run != run) {
             if let Some(journal) = at.take() {
                 journal.end(check)?;
@@ -161,15 +167,19 @@ pub(super) fn journals(check: &mut Check<'_>) -> Result {
             if !check.is_there(RUN_SPECS, run)? {
                 check.report(JOURNAL, run, "it is of a run that is not there");
             }
-            at = Some(Journal { run, next: 0, last: None });
+            at = Some(Journal { run, next: 0, gap: None, trimmed: 0, last: None });
         }
         let Some(journal) = &mut at else { return Ok(()) };
-        if sequence != journal.next {
-            let problem = format!("entry {} is missing; the next one is {sequence}", journal.next);
+        journal.trimmed = row.edges.transitions.sequence.max(row.edges.output.sequence);
+        if first < journal.next {
+            let problem = format!("the row of entry {first} overlaps with the one before");
             check.report(JOURNAL, run, problem);
         }
-        journal.next = sequence.saturating_add(entries.len() as u64);
-        for entry in entries {
+        for (sequence, entry) in row.numbered(first) {
+            if sequence > journal.next {
+                journal.gap = Some((journal.next, sequence));
+            }
+            journal.next = sequence.saturating_add(1);
             if let JournalEntry::Transition(transition) = entry {
                 journal.last = Some(transition.run);
             }
@@ -186,12 +196,23 @@ pub(super) fn journals(check: &mut Check<'_>) -> Result {
 struct Journal {
     run: RunId,
     next: u64,
+    /// The last entries that are not there, from one sequence number up to another.
+    gap: Option<(u64, u64)>,
+    /// Up to where entries may be gone.
+    trimmed: u64,
     /// The status of the run after the last transition.
     last: Option<Status>,
 }
 
 impl Journal {
     fn end(self, check: &mut Check<'_>) -> Result {
+        if let Some((missing, next)) = self.gap
+            && next > self.trimmed
+            && !is_going(check, self.run)?
+        {
+            let problem = format!("entry {missing} is missing; the next one is {next}");
+            check.report(JOURNAL, self.run, problem);
+        }
         let Look::There(run) = check.look(RUN_STATES, self.run)? else { return Ok(()) };
         if self.last != Some(run.status) {
             let last = self.last.map_or("nothing", Status::word);

@@ -7,35 +7,100 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::store::error::DecodeError;
-use crate::store::rows::{JournalEntry, LogLevel, LogLine};
+use crate::store::rows::{
+    JournalEdge, JournalEdges, JournalEntry, JournalRow, JournalSize, LogLevel, LogLine,
+};
 
 #[derive(Serialize, Deserialize)]
 enum StoredEntry<'a> {
-    Transition { at: u64, task: u8, attempt: u32, status: u8, reason: Option<u8>, run: u8 },
-    Log { at: u64, task: u8, attempt: u32, level: u8, repeated: bool, message: &'a str },
-    Chunk { at: u64, task: u8, text: &'a str },
+    Transition {
+        at: u64,
+        task: u8,
+        attempt: u32,
+        status: u8,
+        reason: Option<u8>,
+        run: u8,
+    },
+    Log {
+        at: u64,
+        task: u8,
+        attempt: u32,
+        level: u8,
+        repeated: bool,
+        message: &'a str,
+    },
+    Chunk {
+        at: u64,
+        task: u8,
+        text: &'a str,
+    },
+    /// So many entries were here and are not kept.
+    Gone {
+        count: u32,
+    },
 }
+
+/// Numbers of transitions and bytes of output before the row; the edges of both, each a sequence
+/// number and what lies before it, once the journal was trimmed; the entries.
+type StoredRow<'a> = (u64, u64, Option<[(u64, u64); 2]>, Vec<StoredEntry<'a>>);
 
 /// In the order of their codes.
 const LEVELS: [LogLevel; 5] =
     [LogLevel::Trace, LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
 
-/// Since format 3 of the store; before, each entry was a row.
-const VERSION: u8 = 2;
+/// Version 1 is a single entry and version 2 the entries alone, both of journals that were never
+/// trimmed.
+const VERSION: u8 = 3;
 
-impl Record<(RunId, u64)> for Vec<JournalEntry> {
+/// For how many bytes of output an entry of such a journal counts: what lies before a row is not known
+/// there, and taken to be as many transitions, and as many short lines, as it has entries.
+const UNKNOWN_BYTES: u64 = 64;
+
+impl Record<(RunId, u64)> for JournalRow {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        super::write_version(VERSION, &self.iter().map(StoredEntry::from).collect::<Vec<_>>())
+        let JournalEdges { transitions, output } = self.edges;
+        let is_trimmed = self.edges != JournalEdges::default();
+        let edges = is_trimmed.then(|| [transitions, output].map(|edge| (edge.sequence, edge.passed)));
+        let mut entries = Vec::with_capacity(self.entries.len());
+        let mut next = 0;
+        for (distance, entry) in &self.entries {
+            let count = distance.saturating_sub(next);
+            entries.extend((count > 0).then_some(StoredEntry::Gone { count }));
+            entries.push(entry.into());
+            next = distance.saturating_add(1);
+        }
+        let row: StoredRow<'_> = (self.before.transitions, self.before.output, edges, entries);
+        super::write_version(VERSION, &row)
     }
 
-    fn decode(_: &(RunId, u64), bytes: &[u8]) -> Result<Self, DecodeError> {
-        match super::version_of(bytes)? {
-            (1, fields) => Ok(vec![entry(super::read_fields(fields)?)?]),
-            (VERSION, fields) => {
-                super::read_fields::<Vec<StoredEntry<'_>>>(fields)?.into_iter().map(entry).collect()
-            }
-            (found, _) => Err(DecodeError::UnknownVersion { found, known: VERSION }),
+    fn decode((_, first): &(RunId, u64), bytes: &[u8]) -> Result<Self, DecodeError> {
+        let unknown = (*first, first.saturating_mul(UNKNOWN_BYTES));
+        let (version, fields) = super::version_of(bytes)?;
+        let (transitions, output, edges, stored): StoredRow<'_> = match version {
+            1 => (unknown.0, unknown.1, None, vec![super::read_fields(fields)?]),
+            2 => (unknown.0, unknown.1, None, super::read_fields(fields)?),
+            VERSION => super::read_fields(fields)?,
+            found => return Err(DecodeError::UnknownVersion { found, known: VERSION }),
+        };
+        let mut entries = Vec::with_capacity(stored.len());
+        let mut next = 0_u32;
+        for stored in stored {
+            let passed = match stored {
+                StoredEntry::Gone { count } => count,
+                stored => {
+                    entries.push((next, entry(stored)?));
+                    1
+                }
+            };
+            next = next.checked_add(passed).ok_or(DecodeError::Invalid { what: "number of entries" })?;
         }
+        let [transition_edge, output_edge] =
+            edges.unwrap_or_default().map(|(sequence, passed)| JournalEdge { sequence, passed });
+        Ok(Self {
+            before: JournalSize { transitions, output },
+            edges: JournalEdges { transitions: transition_edge, output: output_edge },
+            entries,
+        })
     }
 }
 
@@ -88,5 +153,6 @@ fn entry(stored: StoredEntry<'_>) -> Result<JournalEntry, DecodeError> {
             task: TaskIndex(task),
             text: text.to_owned(),
         },
+        StoredEntry::Gone { .. } => return Err(DecodeError::Invalid { what: "entry of a journal" }),
     })
 }

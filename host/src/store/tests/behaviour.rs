@@ -8,7 +8,7 @@ use dormouse_core::wait::FilterIndex;
 
 use super::samples::*;
 use crate::store::rows::*;
-use crate::store::{NextWait, Read, StoreError, WorkingSet};
+use crate::store::{Deleted, NextWait, Read, StoreError, WorkingSet};
 
 type Result<T = ()> = std::result::Result<T, StoreError>;
 
@@ -141,9 +141,10 @@ fn a_deleted_run_leaves_no_row_anywhere_and_its_neighbours_stay() {
     store.transact(|tx| -> Result { fill(tx, 1).and(fill(tx, 3)) }).unwrap();
     let expected = super::crash::contents(&store);
     store.transact(|tx| fill(tx, 2)).unwrap();
-    assert_eq!(store.transact(|tx| tx.delete_run(run_id(2))).unwrap(), 5);
+    let delete = || store.transact(|tx| tx.delete_run(run_id(2), 100)).unwrap();
+    assert_eq!(delete(), Deleted::All(5));
     assert_eq!(super::crash::contents(&store), expected);
-    assert_eq!(store.transact(|tx| tx.delete_run(run_id(2))).unwrap(), 0);
+    assert_eq!(delete(), Deleted::All(0));
 }
 
 #[test]
@@ -341,27 +342,6 @@ fn a_snapshot_comes_back_whatever_its_length_was_before() {
     assert!(store.transact(|tx| tx.delete_snapshot(run_id(1), TASK)).unwrap());
     assert!(!store.transact(|tx| tx.delete_snapshot(run_id(1), TASK)).unwrap());
     assert_eq!(store.view().snapshot(run_id(1), TASK).unwrap(), None);
-}
-
-#[test]
-fn journals_count_from_zero_across_transactions() {
-    let store = store();
-    let append = |run, entry: JournalEntry| store.transact(|tx| tx.append_journal(run, entry)).unwrap();
-    assert_eq!(append(run_id(1), transition()), 0);
-    assert_eq!(append(run_id(2), chunk()), 0);
-    assert_eq!(append(run_id(1), log_line()), 1);
-    let both = store
-        .transact(|tx| -> Result<_> {
-            Ok([tx.append_journal(run_id(1), chunk())?, tx.append_journal(run_id(1), chunk())?])
-        })
-        .unwrap();
-    assert_eq!(both, [2, 3]);
-    let reader = store.view();
-    assert_eq!(reader.journal_len(run_id(1)).unwrap(), 4);
-    assert_eq!(reader.journal_len(run_id(9)).unwrap(), 0);
-    assert_eq!(reader.journal(run_id(1), 1, 2).unwrap(), [(1, log_line()), (2, chunk())]);
-    assert_eq!(reader.journal(run_id(1), 4, 2).unwrap(), []);
-    assert_eq!(reader.journal(run_id(2), 0, 9).unwrap(), [(0, chunk())]);
 }
 
 #[test]

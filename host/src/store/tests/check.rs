@@ -285,7 +285,7 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| tx.put_snapshot(run_id(9), TASK, b"x"), "snapshots", "a run that is not there"),
     (|tx| tx.put_snapshot(run_id(1), TASK, b""), "snapshots", "it is empty"),
     (|tx| lose(tx, tables::JOURNAL, (run_id(2), 0_u64)), "run-states", "it has no journal"),
-    (|tx| tx.put(tables::JOURNAL, (run_id(2), 2_u64), &vec![log_line()]), "journal", "entry 1 is missing"),
+    (|tx| tx.put(tables::JOURNAL, (run_id(2), 2_u64), &journal_row()), "journal", "entry 1 is missing"),
     (|tx| tx.append_journal(run_id(2), transition()).map(drop), "journal", "it ends with failed"),
     (|tx| tx.append_journal(run_id(9), transition()).map(drop), "journal", "a run that is not there"),
     (

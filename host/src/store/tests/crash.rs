@@ -42,7 +42,7 @@ fn batch(rows: &mut WorkingSet, dice: &mut Dice) -> Result<(), StoreError> {
                 rows.append_journal(id, transition())?;
             }
             (Some(_), 0) => {
-                rows.delete_run(id)?;
+                rows.delete_run(id, 100)?;
             }
             (Some(row), 1..=3) => {
                 let old = row.run.status;

@@ -14,7 +14,7 @@ use crate::store::keys::{self, Key, NAMESPACE, SCHEDULED_STATUSES, TASK_TIMERS};
 use crate::store::records::Record;
 use crate::store::rows::{Behind, WaitCursor, Work};
 use crate::store::rows::{
-    CronRow, Due, EventWaitRow, IdempotencyScope, JournalEntry, ScheduledStatus, Timer, TimerLine,
+    CronRow, Due, EventWaitRow, IdempotencyScope, JournalRow, JournalSize, ScheduledStatus, Timer, TimerLine,
 };
 use crate::store::tables;
 
@@ -264,22 +264,36 @@ fn records_are_written_as_they_always_were() {
     );
     golden.record("counts", workflow_name("mail"), counts(), "02010203040506bc050201070901");
     let (transition, log_line, chunk) = (transition(), log_line(), chunk());
-    let journal = vec![transition.clone(), log_line.clone(), chunk.clone()];
+    let journal = JournalRow { before: JournalSize { transitions: 8, output: 900 }, ..journal_row() };
     golden.record(
         "journal",
-        (run_id(1), 0),
+        (run_id(1), 9),
         journal,
         "\
-         02030087d095ffbc310001040101040188d095ffbc3101020301076361726566756c0289d095ffbc \
+         0308840700030087d095ffbc310001040101040188d095ffbc3101020301076361726566756c0289d095ffbc \
          310202746f",
     );
-    for (entry, version_1) in [
-        (transition, "010087d095ffbc31000104010104"),
-        (log_line, "010188d095ffbc3101020301076361726566756c"),
-        (chunk, "010289d095ffbc310202746f"),
+    golden.record(
+        "trimmed journal",
+        (run_id(1), 9),
+        trimmed_journal_row(),
+        "\
+         03d00f90bf0501d8048004bc05f0a204050087d095ffbc3100010401010403010087d095ffbc31000104 \
+         01010403030188d095ffbc3101020301076361726566756c",
+    );
+    for (entries, older) in [
+        (vec![transition.clone()], "010087d095ffbc31000104010104"),
+        (vec![log_line.clone()], "010188d095ffbc3101020301076361726566756c"),
+        (vec![chunk.clone()], "010289d095ffbc310202746f"),
+        (
+            vec![transition, log_line, chunk],
+            "02030087d095ffbc310001040101040188d095ffbc3101020301076361726566756c0289d095ffbc310202746f",
+        ),
     ] {
-        let row = Vec::<JournalEntry>::decode(&(run_id(1), 0), &bytes(version_1)).unwrap();
-        assert_eq!(row, [entry]);
+        let row = JournalRow::decode(&(run_id(1), 5), &bytes(older)).unwrap();
+        let before = JournalSize { transitions: 5, output: 5 * 64 };
+        let entries = (0..).zip(entries).collect();
+        assert_eq!(row, JournalRow { before, entries, ..JournalRow::default() });
     }
     let wait = event_wait();
     let FilterIndex { path, value } = wait.index.clone().unwrap();

@@ -1,5 +1,6 @@
 //! Random rows, keys and bytes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dormouse_core::id::{EventId, RunId, TaskIndex, Version, WaitId, WorkflowName};
@@ -15,7 +16,7 @@ use super::samples::*;
 use crate::store::keys::NAMESPACE;
 use crate::store::keys::{self, Key};
 use crate::store::records::Record;
-use crate::store::rows::{Due, JournalEntry, LogLevel, LogLine, Timer, Work};
+use crate::store::rows::{Due, JournalEntry, JournalRow, JournalSize, LogLevel, LogLine, Timer, Work};
 
 fn time() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_millis)
@@ -177,12 +178,16 @@ fn same_line_order(a: &Due, b: &Due) {
 
 proptest! {
     #[test]
-    fn rows_of_runs_come_back_as_they_went(spec in specs(), run in runs(), entry in entries()) {
+    fn rows_of_runs_come_back_as_they_went(
+        spec in specs(), run in runs(), entry in entries(),
+        (transitions, first, between) in (any::<u64>(), 0..u32::MAX / 2, 0..u32::MAX / 2),
+    ) {
         prop_assert_eq!(RunSpec::decode(&spec.id, &spec.encode().unwrap()).unwrap(), spec);
         prop_assert_eq!(Run::decode(&run_id(1), &run.encode().unwrap()).unwrap(), run);
-        let entries = vec![entry.clone(), entry];
-        let row = Vec::<JournalEntry>::decode(&(run_id(1), 0), &entries.encode().unwrap()).unwrap();
-        prop_assert_eq!(row, entries);
+        let distances = [first, first.saturating_add(between)].into_iter().collect::<BTreeSet<_>>();
+        let entries = distances.into_iter().map(|distance| (distance, entry.clone())).collect();
+        let row = JournalRow { before: JournalSize { transitions, output: 7 }, entries, ..journal_row() };
+        prop_assert_eq!(JournalRow::decode(&(run_id(1), 0), &row.encode().unwrap()).unwrap(), row);
     }
 
     #[test]
@@ -212,9 +217,8 @@ proptest! {
         damage.record(run_id(1), &spec(1));
         damage.record(run_id(1), &run());
         damage.record(workflow_name("mail"), &counts());
-        for entry in [transition(), log_line(), chunk()] {
-            damage.record((run_id(1), 0), &vec![entry]);
-        }
+        damage.record((run_id(1), 0), &journal_row());
+        damage.record((run_id(1), 0), &trimmed_journal_row());
         let wait = event_wait();
         let [path, value] = [String::new(), String::new()];
         damage.record((NAMESPACE, wait.key_pattern.clone(), path, value, wait.run, wait.task, wait.wait), &wait);

@@ -235,6 +235,21 @@ pub(super) fn chunk() -> JournalEntry {
     JournalEntry::Chunk { at: at(9), task: TaskIndex(2), text: "to".to_owned() }
 }
 
+pub(super) fn journal_row() -> JournalRow {
+    let entries = (0..).zip([transition(), log_line(), chunk()]).collect();
+    JournalRow { entries, ..JournalRow::default() }
+}
+
+/// The second of its entries and the three before the last are gone.
+pub(super) fn trimmed_journal_row() -> JournalRow {
+    let edge = |sequence, passed| JournalEdge { sequence, passed };
+    JournalRow {
+        before: JournalSize { transitions: 2000, output: 90_000 },
+        edges: JournalEdges { transitions: edge(600, 512), output: edge(700, 70_000) },
+        entries: vec![(0, transition()), (2, transition()), (6, log_line())],
+    }
+}
+
 pub(super) fn counts() -> Counts {
     Counts { by_status: [1, 2, 3, 4, 5, 6, 700], live: [(Version(1), 7), (Version(9), 1)].into() }
 }

@@ -7,14 +7,18 @@ use super::Result;
 use crate::store::keys::NAMESPACE;
 use crate::store::parts;
 use crate::store::read::Read;
-use crate::store::rows::{JournalEntry, RunRow};
+use crate::store::rows::RunRow;
 use crate::store::source::{Access, Span};
 use crate::store::tables;
-use crate::store::working_set::{JournalEnd, WorkingSet};
+use crate::store::working_set::WorkingSet;
 
-/// A row of a journal holds about so many bytes at most: who reads a stretch of a journal reads whole
-/// rows.
-const JOURNAL_ROW_BYTES: usize = 16 << 10;
+/// What a deletion did, with the number of rows that went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deleted {
+    All(usize),
+    /// There is more to be deleted.
+    Some(usize),
+}
 
 impl WorkingSet {
     /// Adds a run under an id that no run has.
@@ -48,11 +52,23 @@ impl WorkingSet {
         Ok(())
     }
 
-    /// Deletes a run with its snapshots and its journal; returns how many rows went. It must have
-    /// ended: its timers and waits are closed and nobody waits for it. Its children stay and keep
-    /// naming it as their parent.
-    pub(crate) fn delete_run(&mut self, id: RunId) -> Result<usize> {
-        let Some(RunRow { spec, run }) = self.run(id)? else { return Ok(0) };
+    /// Deletes a run with its snapshots and its journal. Of one that has many rows it deletes up to
+    /// `limit` of each kind and leaves the rest, the beginning and the end of its journal among them,
+    /// to further calls. It must have ended: its timers and waits are closed and nobody waits for it.
+    /// Its children stay and keep naming it as their parent.
+    pub(crate) fn delete_run(&mut self, id: RunId, limit: usize) -> Result<Deleted> {
+        let Some(RunRow { spec, run }) = self.run(id)? else { return Ok(Deleted::All(0)) };
+        let journal = self.scan_keys(tables::JOURNAL, Span::under(id))?;
+        let journal = journal.take(limit + 1).collect::<Result<Vec<_>>>()?;
+        let children = self.scan_keys(tables::RUN_CHILDREN, Span::under(id))?;
+        let children = children.take(limit + 1).collect::<Result<Vec<_>>>()?;
+        if journal.len().max(children.len()) > limit {
+            let middle: Vec<_> = journal.into_iter().take(limit).skip(1).collect();
+            let rows = middle.len() + children.len().min(limit);
+            middle.into_iter().for_each(|key| self.delete(tables::JOURNAL, key));
+            children.into_iter().take(limit).for_each(|key| self.delete(tables::RUN_CHILDREN, key));
+            return Ok(Deleted::Some(rows));
+        }
         self.leave_status(id, &spec.workflow, run.status);
         if !run.status.is_final() {
             self.count_live(&spec.workflow, spec.version, -1);
@@ -60,15 +76,14 @@ impl WorkingSet {
         if let Some(parent) = spec.parent {
             self.delete(tables::RUN_CHILDREN, (parent, id));
         }
-        let mut rows = 3;
-        rows += self.delete_under(tables::RUN_CHILDREN, id)?;
-        rows += self.delete_under(tables::SNAPSHOTS, id)?;
-        rows += self.delete_under(tables::JOURNAL, id)?;
+        let rows = 3 + journal.len() + children.len() + self.delete_under(tables::SNAPSHOTS, id)?;
+        journal.into_iter().for_each(|key| self.delete(tables::JOURNAL, key));
+        children.into_iter().for_each(|key| self.delete(tables::RUN_CHILDREN, key));
         self.journals.remove(&id);
         self.journals_before.remove(&id);
         self.delete(tables::RUN_STATES, id);
         self.delete(tables::RUN_SPECS, id);
-        Ok(rows)
+        Ok(Deleted::All(rows))
     }
 
     fn leave_status(&mut self, id: RunId, workflow: &WorkflowName, status: Status) {
@@ -98,61 +113,4 @@ impl WorkingSet {
     pub(crate) fn has_new_snapshot(&self, run: RunId, task: TaskIndex) -> bool {
         self.is_changed_under(tables::SNAPSHOTS, (run, task))
     }
-
-    /// Adds an entry at the end of a run's journal and returns its sequence number, from 0.
-    pub(crate) fn append_journal(&mut self, run: RunId, entry: JournalEntry) -> Result<u64> {
-        if !self.journals.contains_key(&run) {
-            let first = match self.journals_before.get(&run) {
-                Some(end) => *end,
-                None => self.journal_len(run)?,
-            };
-            self.journals.insert(run, JournalEnd { first, entries: Vec::new() });
-        }
-        let end = self.journals.entry(run).or_default();
-        self.written.bytes += size(&entry);
-        end.entries.push(entry);
-        Ok(end.first + end.entries.len() as u64 - 1)
-    }
-
-    /// The same of a run that was not there before, whose journal begins with it.
-    pub(crate) fn begin_journal(&mut self, run: RunId) {
-        self.journals.insert(run, JournalEnd::default());
-    }
-
-    /// Writes what was appended to journals.
-    pub(in crate::store) fn write_journals(&mut self) -> Result<()> {
-        let mut journals: Vec<_> = std::mem::take(&mut self.journals).into_iter().collect();
-        journals.sort_unstable_by_key(|(run, _)| *run);
-        self.journals_before.clear();
-        for (run, JournalEnd { mut first, entries }) in journals {
-            let (mut row, mut bytes) = (Vec::new(), 0);
-            for entry in entries {
-                let size = size(&entry);
-                if bytes + size > JOURNAL_ROW_BYTES && !row.is_empty() {
-                    self.insert(tables::JOURNAL, (run, first), &row)?;
-                    first += row.len() as u64;
-                    (row, bytes) = (Vec::new(), 0);
-                }
-                bytes += size;
-                row.push(entry);
-            }
-            if !row.is_empty() {
-                self.insert(tables::JOURNAL, (run, first), &row)?;
-                first += row.len() as u64;
-            }
-            self.journals_before.insert(run, first);
-        }
-        Ok(())
-    }
-}
-
-/// About how many bytes an entry takes.
-fn size(entry: &JournalEntry) -> usize {
-    const FIXED: usize = 24;
-    FIXED
-        + match entry {
-            JournalEntry::Transition(_) => 0,
-            JournalEntry::Log(line) => line.message.len(),
-            JournalEntry::Chunk { text, .. } => text.len(),
-        }
 }
