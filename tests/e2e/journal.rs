@@ -1,7 +1,11 @@
 //! What is kept of a run's history, log and stream, and where one can go on in them.
 
+use std::time::Duration;
+
 use dormouse_tests::TestHost;
-use serde_json::json;
+use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The sequence numbers of a history or a log, stretch by stretch.
 fn sequences(host: &TestHost, path: &str, since: &str) -> Vec<u64> {
@@ -41,4 +45,31 @@ fn of_a_run_that_wakes_two_thousand_times_the_beginning_and_the_end_are_kept() {
     assert_eq!(streamed, last);
     let streamed: Vec<u64> = ids(host.stream(&id, None)).collect();
     assert_eq!(streamed, kept);
+}
+
+/// The greatest number was an error, and any number beyond the end silence for as long as the run went on.
+#[test]
+fn a_number_beyond_the_end_is_an_empty_page_and_a_stream_of_what_is_new() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let id = host.start("publisher", &json!({ "chunks": 2, "sleep_ms": 1000 }));
+    host.settle();
+    let beyond = [u64::MAX, 99_999].map(|number| number.to_string());
+    for since in &beyond {
+        for list in ["history", "logs"] {
+            let page = host.get(&format!("/runs/{id}/{list}?since={since}")).expect(200);
+            assert_eq!(page, json!({ "rows": [], "nextCursor": Value::Null }));
+        }
+    }
+    let last = *sequences(&host, &format!("/runs/{id}/history"), "").last().expect("a transition");
+    let streams = beyond.each_ref().map(|since| host.stream(&id, Some(since)));
+    host.advance(SECOND);
+    host.advance(SECOND);
+    assert_eq!(host.run(&id)["status"], "completed");
+    for stream in streams {
+        let new: Vec<u64> = ids(stream).collect();
+        assert_eq!(new.first(), Some(&(last + 1)), "{new:?}");
+    }
+    for since in &beyond {
+        assert_eq!(host.get(&format!("/runs/{id}/stream?lastEventId={since}")).status, 204);
+    }
 }

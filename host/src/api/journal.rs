@@ -22,11 +22,8 @@ use super::run::TaskNames;
 use super::state::Stopping;
 use super::text::RunIdText;
 use super::values::{StatusWord, Time};
-use crate::engine::Host;
+use crate::engine::{Host, Page, Paged};
 use crate::store::rows::{JournalEntry, LogLevel, LogLine};
-
-/// Entries of the journal that are read at once.
-const BATCH: usize = 1000;
 
 /// A quiet stream sends a comment this often, so that nobody in between takes it for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -36,7 +33,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct JournalQuery {
-    /// Only entries behind this sequence number: the `nextCursor` of the stretch before.
+    /// Only entries behind this sequence number: the `nextCursor` of the stretch before, which may be
+    /// without rows where much else lies between two of them.
     since: Option<u64>,
     /// At most this many rows: from 1 to 200, by default 50.
     limit: Option<usize>,
@@ -141,7 +139,8 @@ fn name(names: &TaskNames, task: TaskIndex) -> Option<String> {
 
 /// Show the history of a run
 ///
-/// Every transition of the run and its tasks, oldest first.
+/// The transitions of the run and its tasks, oldest first. Of a run that lives long the first hundred
+/// and the last thousand are kept.
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}/history", tag = "runs",
     params(("id" = RunIdText, Path), JournalQuery),
@@ -162,7 +161,8 @@ pub(super) async fn list_history(
 
 /// Show the log of a run
 ///
-/// Oldest first.
+/// Oldest first. Of a run that logs much the first 64 KiB and the last 8 MiB are kept, chunks of its
+/// stream included; a line, or some short ones that came together, counts for 512 bytes at least.
 #[utoipa::path(
     get, path = "/api/v1/runs/{id}/logs", tag = "runs",
     params(("id" = RunIdText, Path), JournalQuery),
@@ -181,30 +181,16 @@ pub(super) async fn list_logs(
     rows(&host, id.0, &query, pick).map(Answer)
 }
 
-/// The entries that `pick` keeps, up to the limit.
+/// The entries that `pick` takes.
 fn rows<T>(
     host: &Host,
     id: RunId,
     query: &JournalQuery,
-    pick: impl Fn(u64, JournalEntry) -> Option<T>,
+    pick: impl FnMut(u64, JournalEntry) -> Option<T>,
 ) -> Result<Rows<T>> {
-    let limit = checked_limit(query.limit)?;
-    let mut since = query.since;
-    let mut rows = Vec::new();
-    loop {
-        let batch = host.journal(id, since, BATCH)?;
-        let is_last = batch.len() < BATCH;
-        for (sequence, entry) in batch {
-            since = Some(sequence);
-            rows.extend(pick(sequence, entry));
-            if rows.len() == limit {
-                return Ok(Rows { rows, next_cursor: Some(sequence.to_string()) });
-            }
-        }
-        if is_last {
-            return Ok(Rows { rows, next_cursor: None });
-        }
-    }
+    let page = Page { limit: checked_limit(query.limit)?, after: query.since };
+    let Paged { rows, next } = host.journal(id, page, pick)?;
+    Ok(Rows { rows, next_cursor: next.map(|sequence| sequence.to_string()) })
 }
 
 /// Where a stream begins.
@@ -239,7 +225,7 @@ pub(super) async fn follow_run(
 ) -> Result<Response> {
     let since = last_event_id(&headers)?.or(query.last_event_id);
     let row = host.run(id.0)?;
-    if since.is_some() && row.run.status.is_final() && host.journal(id.0, since, 1)?.is_empty() {
+    if since.is_some() && row.run.status.is_final() && is_at_end(&host, id.0, since)? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let names = TaskNames::of(&host, &row.spec);
@@ -249,6 +235,12 @@ pub(super) async fn follow_run(
         .map(Ok::<_, Infallible>)
         .take_until(stopping.announced());
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// Whether a run has nothing behind this entry.
+fn is_at_end(host: &Host, id: RunId, since: Option<u64>) -> Result<bool> {
+    let rest = host.journal(id, Page { limit: 1, after: since }, |sequence, _| Some(sequence))?;
+    Ok(rest.rows.is_empty())
 }
 
 /// The id of the last event that a client has seen.

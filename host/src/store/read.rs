@@ -246,16 +246,6 @@ pub(crate) trait Read: Source + Sized {
         Ok(())
     }
 
-    /// Up to `limit` of these entries.
-    fn journal(&self, run: RunId, from: u64, limit: usize) -> Result<Vec<(u64, JournalEntry)>> {
-        let mut entries = Vec::new();
-        self.visit_journal(run, from, |sequence, entry| {
-            entries.push((sequence, entry));
-            if entries.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        Ok(entries)
-    }
-
     /// Where a run's journal ends.
     fn journal_end(&self, run: RunId) -> Result<JournalEnd> {
         let last = self.scan_in(tables::JOURNAL, Span::under(run), Order::Descending)?.next().transpose()?;

@@ -22,6 +22,11 @@ use crate::store::rows::{JournalEntry, RunRow};
 /// Entries of a journal that are read at a time while it is followed.
 const FOLLOW_CHUNK: usize = 256;
 
+/// Entries of a journal, and bytes of them, that one request looks at: a journal that is as long as it
+/// may be takes a few requests, each some milliseconds.
+const JOURNAL_ENTRIES_MAX: usize = 10_000;
+const JOURNAL_BYTES_MAX: usize = 4 << 20;
+
 /// Runs that are read at a time while all that match are gathered.
 const PAGE: usize = 500;
 
@@ -179,22 +184,41 @@ impl Host {
         }
     }
 
-    /// Entries of the journal with a sequence number greater than `since`, oldest first.
-    pub(crate) fn journal(
+    /// What `pick` takes of the journal behind the entry `page.after`, oldest first.
+    pub(crate) fn journal<T>(
         &self,
         id: RunId,
-        since: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<(u64, JournalEntry)>> {
-        self.read(|store| store.journal(id, since.map_or(0, |since| since.saturating_add(1)), limit))
+        page: Page<u64>,
+        mut pick: impl FnMut(u64, JournalEntry) -> Option<T>,
+    ) -> Result<Paged<T, u64>> {
+        let from = page.after.map_or(0, |after| after.saturating_add(1));
+        self.scan(|store| {
+            let (mut rows, mut next) = (Vec::new(), None);
+            let (mut entries, mut bytes) = (0, 0);
+            store.visit_journal(id, from, |sequence, entry| {
+                entries += 1;
+                bytes += entry.size();
+                rows.extend(pick(sequence, entry));
+                let is_full = rows.len() >= page.limit;
+                if is_full || entries >= JOURNAL_ENTRIES_MAX || bytes >= JOURNAL_BYTES_MAX {
+                    next = Some(sequence);
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok(Paged { rows, next })
+        })
     }
 
-    /// The journal behind `since`, then what comes, until the run has ended.
+    /// The journal behind `since`, then what comes, until the run has ended. What lies behind the
+    /// present end of the journal is no place to begin at: then what is new comes.
     pub(crate) fn follow(
         &self,
         id: RunId,
         since: Option<u64>,
     ) -> Result<impl Stream<Item = (u64, JournalEntry)> + Send + use<>> {
+        let last = self.read(|store| store.journal_end(id))?.next.checked_sub(1);
+        let since = since.and_then(|since| last.map(|last| since.min(last)));
         self.run(id)?;
         let host = self.clone();
         let (sender, receiver) = mpsc::channel(FOLLOW_CHUNK);
@@ -213,15 +237,15 @@ impl Host {
             let news = watch.news();
             // The status first: what the journal has after it is all there will be.
             let ended = self.run(id)?.run.status.is_final();
-            let entries = self.journal(id, since, FOLLOW_CHUNK)?;
-            let all = entries.len() < FOLLOW_CHUNK;
-            for entry in entries {
+            let page = Page { limit: FOLLOW_CHUNK, after: since };
+            let entries = self.journal(id, page, |sequence, entry| Some((sequence, entry)))?;
+            for entry in entries.rows {
                 since = Some(entry.0);
                 if sender.send(entry).await.is_err() {
                     return Ok(());
                 }
             }
-            match (all, ended) {
+            match (entries.next.is_none(), ended) {
                 (true, true) => return Ok(()),
                 (true, false) => tokio::select! {
                     () = news => {}
