@@ -244,6 +244,25 @@ fn several_days_are_caught_up_time_by_time_within_the_window() {
 }
 
 #[test]
+fn crons_that_catch_up_take_turns_and_let_a_call_through() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let make = |n: u32| {
+        let body = json!({ "expression": "* * * * *", "catchUp": "all" });
+        cron(&host, "echo", &format!("cron-{n}"), body)
+    };
+    let ids: Vec<String> = (0..20).map(make).collect();
+    let host = host.restart_after(2 * HOUR);
+    let run = host.post("/workflows/echo/runs?wait=60000", &json!({ "input": 1 })).expect(200);
+    assert_eq!(run["status"], "completed");
+    host.settle();
+    for id in &ids {
+        let times = fired(&host, id);
+        assert_eq!(times.len(), 120);
+        assert!(times.is_sorted_by(|a, b| a < b), "in order, and each once");
+    }
+}
+
+#[test]
 fn times_that_were_missed_follow_the_overlap_policy_too() {
     let host = TestHost::with(&["durable-sleep"]);
     let [skip, queue, cancel] = ["skip", "queue", "cancelRunning"].map(|overlap| {

@@ -12,6 +12,14 @@ use super::{Error, find_workflow};
 use crate::runtime::Inspection;
 use crate::store::rows::{ModuleRow, VersionRow, WorkflowRow};
 use crate::store::{Read, StoreError};
+use crate::triggers::EarlierRuns;
+
+/// What the deciding thread needs to take in a module and would take long to find.
+pub(super) struct Prepared {
+    /// What the module declares, compiled.
+    pub(super) declared: Vec<Arc<DeployedVersion>>,
+    pub(super) earlier: EarlierRuns,
+}
 
 impl Shard {
     /// Takes in a module: every workflow that it declares gets a new version, which is current
@@ -19,15 +27,16 @@ impl Shard {
     pub(super) fn deploy(
         &mut self,
         inspection: Inspection,
-        declared: Vec<Arc<DeployedVersion>>,
+        prepared: Prepared,
         bytes: &[u8],
     ) -> Handled<Deployed> {
         if let Some(module) = self.rows.module(inspection.digest)? {
             // It was compiled to be looked at.
             self.outdated.insert(module.digest);
-            self.revive(&module)?;
+            self.revive(&module, &prepared.earlier)?;
             return Ok(Deployed { versions: versions_of(&self.rows, &module)?, module, created: false });
         }
+        let Prepared { declared, earlier } = prepared;
         let conflict =
             declared.iter().try_for_each(|version| self.refuse_conflicting_crons(&version.definition));
         if conflict.is_err() {
@@ -38,7 +47,7 @@ impl Shard {
         let Inspection { digest, size_bytes, imports, warnings, .. } = inspection;
         let mut versions = Vec::with_capacity(declared.len());
         for version in declared {
-            versions.push(self.add_version(digest, version)?);
+            versions.push(self.add_version(digest, version, &earlier)?);
         }
         let names = versions.iter().map(|row| (row.definition.name.clone(), row.version)).collect();
         let module =
@@ -47,7 +56,12 @@ impl Shard {
         Ok(Deployed { module, versions, created: true })
     }
 
-    fn add_version(&mut self, module: ModuleDigest, declared: Arc<DeployedVersion>) -> Handled<VersionRow> {
+    fn add_version(
+        &mut self,
+        module: ModuleDigest,
+        declared: Arc<DeployedVersion>,
+        earlier: &EarlierRuns,
+    ) -> Handled<VersionRow> {
         let definition = Workflow::clone(&declared.definition);
         let name = definition.name.clone();
         let mut row = self.rows.workflow(&name)?.unwrap_or(WorkflowRow {
@@ -63,16 +77,20 @@ impl Shard {
         let version = VersionRow { version: row.latest, module, created_at: self.now, definition };
         self.rows.put_version(&version)?;
         Arc::make_mut(&mut self.catalog).put_version(version.version, declared);
-        self.make_current(row, &version)?;
+        self.make_current(row, version.version, earlier)?;
         Ok(version)
     }
 
     /// To be called when its crons are known not to conflict with those of the API.
-    fn make_current(&mut self, mut row: WorkflowRow, version: &VersionRow) -> Handled<()> {
+    fn make_current(&mut self, mut row: WorkflowRow, version: Version, earlier: &EarlierRuns) -> Handled<()> {
         self.outdate_current(&row.name);
-        row.current = Some(version.version);
+        let before = self.catalog.workflow(&row.name).map(|entry| Arc::clone(&entry.version));
+        row.current = Some(version);
         self.put_workflow(&row)?;
-        self.declare_crons(&version.definition)
+        match self.catalog.version(&row.name, version).cloned() {
+            Some(now) => Ok(self.declare_crons(before.as_deref(), &now, earlier)?),
+            None => Ok(()),
+        }
     }
 
     /// Writes the row of a workflow, and has the catalog say the same.
@@ -84,7 +102,7 @@ impl Shard {
     }
 
     /// Brings back the workflows of a known module that were deleted since it was uploaded.
-    fn revive(&mut self, module: &ModuleRow) -> Handled<()> {
+    fn revive(&mut self, module: &ModuleRow, earlier: &EarlierRuns) -> Handled<()> {
         let mut deleted = Vec::new();
         for (name, version) in &module.workflows {
             let row = self.rows.workflow(name)?.filter(|row| row.current.is_none());
@@ -94,7 +112,7 @@ impl Shard {
             }
         }
         for (row, version) in deleted {
-            self.make_current(row, &version)?;
+            self.make_current(row, version.version, earlier)?;
         }
         Ok(())
     }
@@ -155,10 +173,15 @@ impl Shard {
     }
 
     /// Rolls a workflow back or forth to a version, holds back its steps or lets them go on.
-    pub(super) fn change_workflow(&mut self, name: &WorkflowName, change: WorkflowChange) -> Handled<()> {
+    pub(super) fn change_workflow(
+        &mut self,
+        name: &WorkflowName,
+        change: WorkflowChange,
+        earlier: &EarlierRuns,
+    ) -> Handled<()> {
         find_workflow(self.catalog(), name)?;
         if let Some(version) = change.current {
-            self.set_current(name, version)?;
+            self.set_current(name, version, earlier)?;
         }
         match change.paused {
             Some(paused) => self.set_paused(name, paused),
@@ -168,7 +191,7 @@ impl Shard {
 
     /// Has new runs take a version that is there already. Its crons and subscriptions come back with
     /// it; runs that have begun keep theirs.
-    fn set_current(&mut self, name: &WorkflowName, wanted: Version) -> Handled<()> {
+    fn set_current(&mut self, name: &WorkflowName, wanted: Version, earlier: &EarlierRuns) -> Handled<()> {
         let Some(mut row) = self.rows.workflow(name)? else { return Ok(()) };
         if row.current == Some(wanted) {
             return Ok(());
@@ -189,7 +212,7 @@ impl Shard {
         }
         self.refuse_conflicting_crons(&version.definition)?;
         row.updated_at = self.now;
-        self.make_current(row, &version)
+        self.make_current(row, version.version, earlier)
     }
 
     /// Holds back the steps of a workflow, or lets them go on.

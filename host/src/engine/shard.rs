@@ -3,7 +3,6 @@
 //! has to wait for the commit of that is gathered beside it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,7 +25,7 @@ use super::{Error, Shared, Started};
 use crate::runtime::{Requests, Target};
 use crate::store::rows::RunRow;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
-use crate::triggers::Matched;
+use crate::triggers::{Matched, Schedules};
 
 /// A run that has changed writes about so many rows when the change set is closed.
 const ROWS_PER_RUN: usize = 4;
@@ -130,6 +129,7 @@ pub(crate) struct Shard {
     pub(super) queue: ReadyQueue,
     pub(crate) catalog: Arc<Catalog>,
     pub(super) checked: CheckedInputs,
+    pub(crate) schedules: Schedules,
     /// Where its steps run.
     pub(super) node: Node,
     /// What waits for the commit of the change set that is open.
@@ -140,6 +140,8 @@ pub(crate) struct Shard {
     runs: HashMap<RunId, Loaded>,
     /// How many of the runs have changed.
     changed_runs: usize,
+    /// Bytes of the inputs of those that are new.
+    new_input_bytes: usize,
     follow_ups: VecDeque<(RunId, RunEvent)>,
     /// Filters of waits.
     pub(crate) filters: Filters,
@@ -160,11 +162,13 @@ impl Shard {
             queue: ReadyQueue::default(),
             catalog,
             checked: CheckedInputs::default(),
+            schedules: Schedules::default(),
             node: Node::new(slots),
             post_commit: PostCommit::default(),
             outdated: BTreeSet::new(),
             runs: HashMap::new(),
             changed_runs: 0,
+            new_input_bytes: 0,
             follow_ups: VecDeque::new(),
             filters: Filters::default(),
             match_until: Instant::now(),
@@ -224,6 +228,7 @@ impl Shard {
         let run = Run::new(workflow.tasks.len());
         self.rows.begin_journal(id);
         self.changed_runs += 1;
+        self.new_input_bytes += spec.input.as_str().len();
         let mut loaded = Loaded { spec: Arc::new(spec), run, listed: None, changed: true };
         self.step(&mut loaded, workflow, event, StepPayload::default())?;
         self.runs.insert(id, loaded);
@@ -256,18 +261,6 @@ impl Shard {
     pub(super) fn new_children(&self, parent: RunId) -> Vec<RunId> {
         let is_new_child = |loaded: &&Loaded| loaded.listed.is_none() && loaded.spec.parent == Some(parent);
         self.runs.values().filter(is_new_child).map(|loaded| loaded.spec.id).collect()
-    }
-
-    /// The runs of a workflow that the rows list as not ended, and those at hand.
-    pub(crate) fn live_runs(&self, workflow: &WorkflowName) -> Result<Vec<RunId>, StoreError> {
-        let mut runs: Vec<_> = self.runs.keys().copied().collect();
-        for status in [Status::Queued, Status::Running, Status::Sleeping] {
-            self.rows.visit_run_ids(Some(workflow), Some(status), None, |id| {
-                runs.push(id);
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(runs)
     }
 
     /// How many runs of a version have not ended.
@@ -362,7 +355,7 @@ impl Shard {
     /// How much is to be written by now.
     pub(super) fn written(&self) -> Written {
         let Written { rows, bytes } = self.rows.written();
-        Written { rows: rows + ROWS_PER_RUN * self.changed_runs, bytes }
+        Written { rows: rows + ROWS_PER_RUN * self.changed_runs, bytes: bytes + self.new_input_bytes }
     }
 
     /// Whether there is anything to commit or to answer.
@@ -401,7 +394,7 @@ impl Shard {
         }
         post_commit.touched.extend(changed);
         post_commit.queue = Some(self.queue_state());
-        self.changed_runs = 0;
+        (self.changed_runs, self.new_input_bytes) = (0, 0);
         let node = &mut self.node;
         self.runs.retain(|id, _| node.runs_steps_of(*id));
         node.closed();

@@ -13,6 +13,9 @@ use crate::store::{Read, StoreError};
 /// nor other lines.
 const AT_ONCE_MAX: usize = 256;
 
+/// A line has had its turn when it has written so many bytes: the inputs of crons can be large.
+const BYTES_AT_ONCE_MAX: usize = 4 << 20;
+
 /// Fewest, if so many are due: some of them wake no task, and none waits for ever.
 const AT_ONCE_MIN: usize = 4;
 
@@ -29,16 +32,23 @@ impl Shard {
                 continue;
             }
             let most = match line {
-                TimerLine::Waits | TimerLine::Events => {
+                TimerLine::Waits | TimerLine::Events | TimerLine::Crons => {
                     self.node.free_slots().clamp(AT_ONCE_MIN, AT_ONCE_MAX)
                 }
-                TimerLine::Tasks | TimerLine::Crons | TimerLine::Scheduled => AT_ONCE_MAX,
+                TimerLine::Tasks | TimerLine::Scheduled => AT_ONCE_MAX,
             };
-            for Due { at, timer } in self.rows.due_timers(line, self.now, most)? {
+            let due = self.rows.due_timers(line, self.now, most)?;
+            // Crons that catch up share what may fire at once.
+            let firings = most / due.len().max(1);
+            let bytes = self.written().bytes;
+            for Due { at, timer } in due {
                 self.rows.delete_timer(at, timer);
                 self.shared.metrics.timer_rang(self.now.since(at));
-                self.ring(at, timer)?;
+                self.ring(at, timer, firings)?;
                 self.settle()?;
+                if self.written().bytes > bytes + BYTES_AT_ONCE_MAX {
+                    break;
+                }
             }
         }
         self.next_timer()
@@ -51,7 +61,7 @@ impl Shard {
         })
     }
 
-    fn ring(&mut self, at: Timestamp, timer: Timer) -> Result<(), StoreError> {
+    fn ring(&mut self, at: Timestamp, timer: Timer, firings: usize) -> Result<(), StoreError> {
         match timer {
             Timer::Wait { run, task, wait } | Timer::Event { run, task, wait } => {
                 match self.due_outcome(run, task, wait)? {
@@ -69,7 +79,7 @@ impl Shard {
                 };
                 self.apply(run, event, StepPayload::default())
             }
-            Timer::Cron(id) => self.ring_cron(id, at),
+            Timer::Cron(id) => self.ring_cron(id, at, firings),
             Timer::Scheduled(id) => self.ring_scheduled(id),
         }
     }

@@ -1,38 +1,100 @@
 //! Crons: made, changed, and fired at their nominal times. When they fire is decided in the core.
 
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
 use dormouse_core::cron::{Firing, OverlapAction, Schedule, due, overlap};
 use dormouse_core::id::{CronId, CronName, RunId, WorkflowName};
-use dormouse_core::run::{Reason, RunEvent, Trigger};
+use dormouse_core::run::{Reason, RunEvent, RunSpec, Status, Trigger};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::{CronSpec, DeclaredCron, Json, Metadata, Overlap, Workflow};
 
-use crate::engine::{CronChange, Error, Handled, NewRun, Shard, find_workflow};
+use crate::engine::{CronChange, DeployedVersion, Error, Handled, NewRun, Shard, find_workflow};
 use crate::store::rows::{CronRow, Timer};
 use crate::store::{Read, StoreError};
 
 /// Most nominal times that a cron with overlap `queue` holds back; later ones are left out.
 const HELD_MAX: usize = 100;
 
+/// Most runs of a cron that began before its policy was set and that the policy then knows of, the newest
+/// ones: all of them stand in the row of the cron.
+const EARLIER_MAX: usize = 1_000;
+
+/// Most live runs of a workflow of each status that are looked at to find those, the newest ones.
+const LOOKED_AT_MAX: usize = 100_000;
+
+/// Most bytes of inputs that one cron writes at once, besides those of the first run.
+const FIRED_BYTES_MAX: usize = 1 << 20;
+
+/// A change of a cron that is known to be valid, with what would take the deciding thread long to find.
+pub(crate) struct CheckedCron {
+    pub(crate) change: CronChange,
+    /// What the cron is after the change, as far as was known.
+    pub(crate) spec: CronSpec,
+    pub(crate) schedule: Option<Arc<Schedule>>,
+    pub(crate) earlier: EarlierRuns,
+}
+
+/// Live runs of crons that began when their overlap did not matter, so that no row of a cron knows of
+/// them.
+#[derive(Debug, Default)]
+pub(crate) struct EarlierRuns(HashMap<CronId, Vec<RunId>>);
+
+impl EarlierRuns {
+    /// Finds them among all live runs of a workflow. Not for the deciding thread: it reads every one.
+    pub(crate) fn find(store: &impl Read, workflow: &WorkflowName) -> Result<Self, StoreError> {
+        let mut runs = Vec::new();
+        for status in [Status::Queued, Status::Running, Status::Sleeping] {
+            let end = runs.len() + LOOKED_AT_MAX;
+            store.visit_run_ids(Some(workflow), Some(status), None, |id| {
+                runs.push(id);
+                if runs.len() < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        runs.sort_unstable_by(|a, b| b.cmp(a));
+        let mut found: HashMap<CronId, Vec<RunId>> = HashMap::new();
+        for run in runs {
+            if let Some(RunSpec { trigger: Trigger::Cron { id, .. }, .. }) = store.run_spec(run)? {
+                let earlier = found.entry(id).or_default();
+                if earlier.len() < EARLIER_MAX {
+                    earlier.push(run);
+                }
+            }
+        }
+        Ok(Self(found))
+    }
+
+    /// Adds those of the crons of another workflow.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    fn of(&self, cron: CronId) -> &[RunId] {
+        self.0.get(&cron).map_or(&[], Vec::as_slice)
+    }
+}
+
 impl Shard {
-    /// Makes a cron or changes the one of that name. What the change says is known to be valid.
+    /// Makes a cron or changes the one of that name.
     pub(crate) fn put_cron(
         &mut self,
         workflow: WorkflowName,
         name: CronName,
-        change: CronChange,
+        checked: CheckedCron,
     ) -> Handled<(CronRow, bool)> {
         if let Some(row) = self.rows.cron_by_name(&workflow, &name)? {
-            return Ok((self.apply_cron_change(row, change)?, false));
+            return Ok((self.apply_cron_change(row, checked)?, false));
         }
         find_workflow(self.catalog(), &workflow)?;
-        let row = self.new_cron(workflow, name, false, new_spec(&change)?);
-        Ok((self.apply_cron_change(row, change)?, true))
+        let row = self.new_cron(workflow, name, false, new_spec(&checked.change)?);
+        Ok((self.apply_cron_change(row, checked)?, true))
     }
 
-    /// Changes a cron in place. What the change says is known to be valid.
-    pub(crate) fn change_cron(&mut self, id: CronId, change: CronChange) -> Handled<CronRow> {
+    /// Changes a cron in place.
+    pub(crate) fn change_cron(&mut self, id: CronId, checked: CheckedCron) -> Handled<CronRow> {
         let row = self.existing_cron(id)?;
-        self.apply_cron_change(row, change)
+        self.apply_cron_change(row, checked)
     }
 
     /// Deletes a cron that was made over the API.
@@ -58,14 +120,18 @@ impl Shard {
         Ok(run)
     }
 
-    /// Fires a cron whose timer has rung.
-    pub(crate) fn ring_cron(&mut self, id: CronId, at: Timestamp) -> Result<(), StoreError> {
+    /// Fires a cron whose timer has rung, for as many of its times as are its share of the round. Its timer
+    /// is set to the first time that has not fired, so what is left comes with the next round.
+    pub(crate) fn ring_cron(&mut self, id: CronId, at: Timestamp, share: usize) -> Result<(), StoreError> {
         let Some(mut row) = self.rows.cron(id)?.filter(|row| row.next_run_at == Some(at)) else {
             return Ok(());
         };
         // What does not parse was refused when the cron was made.
-        let firing = match Schedule::parse(&row.spec.expression, &row.spec.timezone) {
-            Ok(schedule) => due(&schedule, row.spec.catch_up, at, self.now, self.shared.up_since),
+        let firing = match self.schedules.of(&row.spec) {
+            Ok(schedule) => {
+                let most = share.min(FIRED_BYTES_MAX / row.spec.input.as_str().len().max(1));
+                due(&schedule, row.spec.catch_up, at, self.now, self.shared.up_since, most)
+            }
             Err(error) => {
                 tracing::error!(cron.id = %id, %error, "a stored cron does not parse any more");
                 Firing { fire: Vec::new(), next: None }
@@ -151,23 +217,34 @@ impl Shard {
 
     /// Brings the declared crons of a workflow in line with a new version of it: by name, with
     /// what an operator set (`enabled`) and what has happened kept.
-    pub(crate) fn declare_crons(&mut self, workflow: &Workflow) -> Handled<()> {
-        let existing = self.rows.crons_of(&workflow.name)?;
-        for row in existing.iter().filter(|row| row.declared) {
-            if !workflow.crons.iter().any(|cron| cron.name == row.name) {
-                self.remove_cron(row)?;
+    pub(crate) fn declare_crons(
+        &mut self,
+        before: Option<&DeployedVersion>,
+        now: &DeployedVersion,
+        earlier: &EarlierRuns,
+    ) -> Result<(), StoreError> {
+        let workflow = &now.definition.name;
+        for DeclaredCron { name, .. } in before.into_iter().flat_map(|before| &before.definition.crons) {
+            if now.definition.crons.iter().all(|cron| cron.name != *name)
+                && let Some(row) = self.rows.cron_by_name(workflow, name)?
+                && row.declared
+            {
+                self.remove_cron(&row)?;
             }
         }
-        for DeclaredCron { name, spec } in &workflow.crons {
-            let mut row = match existing.iter().find(|row| row.name == *name) {
-                Some(row) => row.clone(),
-                None => self.new_cron(workflow.name.clone(), name.clone(), true, spec.clone()),
+        for (DeclaredCron { name, spec }, schedule) in now.crons() {
+            if let Some(schedule) = schedule {
+                self.schedules.keep(spec, Arc::clone(schedule));
+            }
+            let mut row = match self.rows.cron_by_name(workflow, name)? {
+                Some(row) => row,
+                None => self.new_cron(workflow.clone(), name.clone(), true, spec.clone()),
             };
             let same_times = row.next_run_at.is_some()
                 && (&row.spec.expression, &row.spec.timezone) == (&spec.expression, &spec.timezone);
             let overlap_before = std::mem::replace(&mut row.spec, spec.clone()).overlap;
             row.updated_at = self.now;
-            self.adopt_overlap(&mut row, overlap_before)?;
+            self.adopt_overlap(&mut row, overlap_before, earlier)?;
             if !same_times {
                 self.restart_cron(&mut row)?;
             }
@@ -179,22 +256,40 @@ impl Shard {
     /// Refuses a definition that declares a cron of the same name as one made over the API: neither
     /// may take the other's place unasked.
     pub(crate) fn refuse_conflicting_crons(&self, workflow: &Workflow) -> Handled<()> {
-        let rows = self.rows.crons_of(&workflow.name)?;
-        let declared = |row: &&CronRow| workflow.crons.iter().any(|cron| cron.name == row.name);
-        let Some(row) = rows.iter().filter(|row| !row.declared).find(declared) else { return Ok(()) };
-        let text = format!(
-            "the module declares a cron `{}` for `{}`, but one of that name was made over the API: delete that one (`dormouse cron delete {}`) or rename the declared one",
-            row.name, row.workflow, row.id
-        );
-        Err(Error::conflict("cron_conflict", text).into())
+        for DeclaredCron { name, .. } in &workflow.crons {
+            if let Some(row) = self.rows.cron_by_name(&workflow.name, name)?
+                && !row.declared
+            {
+                let text = format!(
+                    "the module declares a cron `{name}` for `{}`, but one of that name was made over the API: delete that one (`dormouse cron delete {}`) or rename the declared one",
+                    row.workflow, row.id
+                );
+                return Err(Error::conflict("cron_conflict", text).into());
+            }
+        }
+        Ok(())
     }
 
-    /// Sees to the runs and the times of a cron whose policy has changed: what it needs to know of
-    /// earlier runs is looked up, and what need not wait any more starts.
-    fn adopt_overlap(&mut self, row: &mut CronRow, before: Overlap) -> Result<(), StoreError> {
+    /// Sees to the runs and the times of a cron whose policy has changed: the row gets to know the
+    /// earlier runs that have not ended, and what need not wait any more starts.
+    fn adopt_overlap(
+        &mut self,
+        row: &mut CronRow,
+        before: Overlap,
+        earlier: &EarlierRuns,
+    ) -> Result<(), StoreError> {
         match (before, row.spec.overlap) {
             (Overlap::Allow, Overlap::Allow) => {}
-            (Overlap::Allow, _) => row.unfinished = self.unfinished_runs_of(row)?,
+            (Overlap::Allow, _) => {
+                // The last one may have begun since the others were looked for.
+                let runs: BTreeSet<RunId> = earlier.of(row.id).iter().copied().chain(row.last_run).collect();
+                row.unfinished.clear();
+                for run in runs {
+                    if self.status(run)?.is_some_and(|status| !status.is_final()) {
+                        row.unfinished.push(run);
+                    }
+                }
+            }
             (_, Overlap::Allow) => {
                 row.unfinished.clear();
                 self.start_held(row)?;
@@ -202,27 +297,6 @@ impl Shard {
             _ => {}
         }
         Ok(())
-    }
-
-    fn unfinished_runs_of(&mut self, row: &CronRow) -> Result<Vec<RunId>, StoreError> {
-        let mut unfinished = Vec::new();
-        if row.last_run.is_none() {
-            return Ok(unfinished);
-        }
-        for run in self.live_runs(&row.workflow)? {
-            // Most are runs of other triggers: there is no need to load all of them into the batch.
-            let trigger = match self.rows.run_spec(run)? {
-                Some(spec) => Some(spec.trigger),
-                None => self.run(run)?.map(|(spec, _)| spec.trigger),
-            };
-            let is_of_cron = matches!(trigger, Some(Trigger::Cron { id, .. }) if id == row.id);
-            if is_of_cron && self.status(run)?.is_some_and(|status| !status.is_final()) {
-                unfinished.push(run);
-            }
-        }
-        unfinished.sort_unstable();
-        unfinished.dedup();
-        Ok(unfinished)
     }
 
     /// Deletes all crons of a workflow.
@@ -253,7 +327,11 @@ impl Shard {
         }
     }
 
-    fn apply_cron_change(&mut self, mut row: CronRow, change: CronChange) -> Handled<CronRow> {
+    fn apply_cron_change(&mut self, mut row: CronRow, checked: CheckedCron) -> Handled<CronRow> {
+        let CheckedCron { change, spec, schedule, earlier } = checked;
+        if let Some(schedule) = schedule {
+            self.schedules.keep(&spec, schedule);
+        }
         let before = (row.spec.expression.clone(), row.spec.timezone.clone(), row.enabled);
         let overlap_before = row.spec.overlap;
         row.spec = changed_spec(&row, &change)?;
@@ -262,7 +340,7 @@ impl Shard {
         if !row.enabled {
             row.held.clear();
         }
-        self.adopt_overlap(&mut row, overlap_before)?;
+        self.adopt_overlap(&mut row, overlap_before, &earlier)?;
         let after = (row.spec.expression.clone(), row.spec.timezone.clone(), row.enabled);
         if before != after || row.next_run_at.is_none() {
             self.restart_cron(&mut row)?;
@@ -273,8 +351,8 @@ impl Shard {
 
     /// Sets the timer to the first time after now, or to none when the cron is disabled.
     fn restart_cron(&mut self, row: &mut CronRow) -> Result<(), StoreError> {
-        let schedule = Schedule::parse(&row.spec.expression, &row.spec.timezone).ok();
-        let next = schedule.filter(|_| row.enabled).and_then(|schedule| schedule.next_after(self.now));
+        let schedule = row.enabled.then(|| self.schedules.of(&row.spec).ok()).flatten();
+        let next = schedule.and_then(|schedule| schedule.next_after(self.now));
         self.set_cron_timer(row, next)
     }
 

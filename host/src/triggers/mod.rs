@@ -5,7 +5,9 @@ mod crons;
 mod events;
 mod matching;
 mod scheduled;
+mod schedules;
 
-pub(crate) use crons::{changed_spec, new_spec};
+pub(crate) use crons::{CheckedCron, EarlierRuns, changed_spec, new_spec};
 pub(crate) use events::Matched;
 pub(crate) use matching::Matching;
+pub(crate) use schedules::Schedules;

@@ -5,9 +5,9 @@ use super::schedule::Schedule;
 use crate::time::Timestamp;
 use crate::workflow::{CatchUp, Overlap};
 
-/// Most nominal times that fire in one go, so that one transaction stays small. What is left is
-/// due at once: `Firing::next` has passed already.
-pub const FIRINGS_MAX: usize = 1000;
+/// Most nominal times of one cron that fire in one go, so that others get their turn. What is left
+/// is due at once: `Firing::next` has passed already.
+pub const FIRINGS_MAX: usize = 64;
 
 /// What a cron does now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,7 +21,8 @@ pub struct Firing {
 /// What a cron does at time `now` whose next nominal time is `next`.
 ///
 /// Nominal times since `up_since`, when the host started, are at worst late, and fire. Those before
-/// it were missed while the host was down, and `policy` decides on them.
+/// it were missed while the host was down, and `policy` decides on them. No more than `most` fire, nor
+/// more than [`FIRINGS_MAX`], and at least one if any does.
 #[must_use]
 pub fn due(
     schedule: &Schedule,
@@ -29,6 +30,7 @@ pub fn due(
     next: Timestamp,
     now: Timestamp,
     up_since: Timestamp,
+    most: usize,
 ) -> Firing {
     if next > now {
         return Firing { fire: Vec::new(), next: Some(next) };
@@ -52,7 +54,7 @@ pub fn due(
     }
     while let Some(nominal) = at
         && nominal <= now
-        && fire.len() < FIRINGS_MAX
+        && fire.len() < most.clamp(1, FIRINGS_MAX)
     {
         fire.push(nominal);
         at = schedule.next_after(nominal);

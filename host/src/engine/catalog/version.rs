@@ -1,12 +1,13 @@
-//! One version of a workflow. What its author wrote in it (schema, filters, keys) is compiled once: at
+//! One version of a workflow. What its author wrote in it (schema, filters, keys, crons) is compiled once: at
 //! the latest when it is needed, and by callers that can wait, before the deciding thread needs it.
 
 use std::sync::{Arc, OnceLock};
 
 use dormouse_core::cel::{KeyExpression, Predicate, Subject};
+use dormouse_core::cron::Schedule;
 use dormouse_core::event::KeyPattern;
 use dormouse_core::id::ModuleDigest;
-use dormouse_core::workflow::{Json, Metadata, Workflow};
+use dormouse_core::workflow::{DeclaredCron, Json, Metadata, Workflow};
 
 use crate::schema::Schema;
 
@@ -25,6 +26,9 @@ struct Compiled {
     keys: Vec<Option<Result<KeyExpression, String>>>,
     /// Those that compile.
     subscriptions: Vec<Wanted>,
+    /// Of the declared crons, in the order of the definition; one that does not parse is found so when
+    /// its cron fires.
+    schedules: Vec<Option<Arc<Schedule>>>,
 }
 
 /// The events that a subscription is about.
@@ -82,6 +86,11 @@ impl DeployedVersion {
         keys.iter().map(key).collect()
     }
 
+    /// What the declared crons are, with their schedules.
+    pub(crate) fn crons(&self) -> impl Iterator<Item = (&DeclaredCron, Option<&Arc<Schedule>>)> {
+        self.definition.crons.iter().zip(self.compiled().schedules.iter().map(Option::as_ref))
+    }
+
     pub(super) fn subscriptions(&self) -> &[Wanted] {
         &self.compiled().subscriptions
     }
@@ -118,6 +127,11 @@ impl Compiled {
                 .inspect_err(|problem| report("an event subscription, which so matches nothing,", problem))
                 .ok()
         });
-        Self { schema, keys, subscriptions: subscriptions.collect() }
+        let subscriptions = subscriptions.collect();
+        let schedule = |DeclaredCron { spec, .. }: &DeclaredCron| {
+            Schedule::parse(&spec.expression, &spec.timezone).ok().map(Arc::new)
+        };
+        let schedules = definition.crons.iter().map(schedule).collect();
+        Self { schema, keys, subscriptions, schedules }
     }
 }

@@ -3,37 +3,42 @@
 use std::sync::Arc;
 
 use dormouse_core::id::{ModuleDigest, Version, WorkflowName};
-use dormouse_core::workflow::Workflow;
+use dormouse_core::workflow::{DeclaredCron, Overlap, Workflow};
 
 use super::{Host, Result, paged};
-use crate::engine::catalog::DeployedVersion;
-use crate::engine::deploy::versions_of;
+use crate::engine::catalog::{Catalog, DeployedVersion};
+use crate::engine::deploy::{Prepared, versions_of};
 use crate::engine::requests::{Deployed, Page, Paged, WorkflowChange, WorkflowView};
 use crate::engine::{Error, find_workflow};
 use crate::store::rows::ModuleRow;
 use crate::store::{Read, StoreError, View};
+use crate::triggers::EarlierRuns;
 
 impl Host {
     /// Takes in a module.
     pub(crate) async fn deploy(&self, bytes: Vec<u8>) -> Result<Deployed> {
         let mut inspection = self.shared.runtime.inspect(bytes.clone()).await?;
         let workflows = std::mem::take(&mut inspection.workflows);
-        let versions = self.prepare(inspection.digest, workflows)?;
-        self.operate(move |shard| shard.deploy(inspection, versions, &bytes)).await
+        let prepared = self.prepare(inspection.digest, workflows)?;
+        self.operate(move |shard| shard.deploy(inspection, prepared, &bytes)).await
     }
 
     /// Compiles what the deciding thread is going to need of a module: what it declares and, as it may
     /// be there already, what it became.
-    fn prepare(&self, digest: ModuleDigest, workflows: Vec<Workflow>) -> Result<Vec<Arc<DeployedVersion>>> {
+    fn prepare(&self, digest: ModuleDigest, workflows: Vec<Workflow>) -> Result<Prepared> {
         self.scan(|store| {
             let versions = workflows.into_iter().map(|workflow| DeployedVersion::new(digest, workflow));
-            let versions: Vec<_> = versions.map(Arc::new).collect();
-            versions.iter().for_each(|version| version.compile());
+            let declared: Vec<_> = versions.map(Arc::new).collect();
             let catalog = self.shared.catalog();
+            let mut earlier = EarlierRuns::default();
+            for version in &declared {
+                version.compile();
+                earlier.extend(earlier_runs(store, &catalog, version)?);
+            }
             for (name, version) in store.module(digest)?.into_iter().flat_map(|module| module.workflows) {
                 catalog.version(&name, version).into_iter().for_each(|version| version.compile());
             }
-            Ok(versions)
+            Ok(Prepared { declared, earlier })
         })
     }
 
@@ -80,13 +85,17 @@ impl Host {
         change: WorkflowChange,
     ) -> Result<WorkflowView> {
         let name = workflow.clone();
-        if let Some(version) = change.current {
-            let catalog = self.shared.catalog();
-            // An older version may not have been needed since the host started.
-            let version = catalog.version(&workflow, version);
-            version.into_iter().for_each(|version| tokio::task::block_in_place(|| version.compile()));
-        }
-        self.operate(move |shard| shard.change_workflow(&workflow, change)).await?;
+        let catalog = self.shared.catalog();
+        let version = change.current.and_then(|version| catalog.version(&workflow, version));
+        let earlier = self.scan(|store| match version {
+            Some(version) => {
+                // An older version may not have been needed since the host started.
+                version.compile();
+                earlier_runs(store, &catalog, version)
+            }
+            None => Ok(EarlierRuns::default()),
+        })?;
+        self.operate(move |shard| shard.change_workflow(&workflow, change, &earlier)).await?;
         self.workflow(&name)
     }
 
@@ -97,6 +106,25 @@ impl Host {
     /// What a version of a workflow says, be it current or not.
     pub(crate) fn definition(&self, name: &WorkflowName, version: Version) -> Option<Arc<Workflow>> {
         self.shared.catalog().definition(name, version).cloned()
+    }
+}
+
+/// Live runs of crons that a version is going to keep from overlapping, and that may overlap now.
+fn earlier_runs(
+    store: &View,
+    catalog: &Catalog,
+    version: &DeployedVersion,
+) -> std::result::Result<EarlierRuns, StoreError> {
+    let name = &version.definition.name;
+    let current = catalog.workflow(name).map_or(&[][..], |entry| &entry.version.definition.crons);
+    let is_stricter = |cron: &DeclaredCron| {
+        let before = current.iter().find(|before| before.name == cron.name);
+        before.is_some_and(|before| before.spec.overlap == Overlap::Allow)
+            && cron.spec.overlap != Overlap::Allow
+    };
+    match version.definition.crons.iter().any(is_stricter) {
+        true => EarlierRuns::find(store, name),
+        false => Ok(EarlierRuns::default()),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Crons, scheduled runs and events.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use dormouse_core::cron::Schedule;
 use dormouse_core::event::KeyPattern;
 use dormouse_core::id::{CronId, CronName, EventId, RunId, ScheduledId, WorkflowName};
 use dormouse_core::validate::validate_cron;
-use dormouse_core::workflow::Json;
+use dormouse_core::workflow::{Json, Overlap};
 
 use super::{Host, Result, paged};
 use crate::engine::bulk::only;
@@ -16,7 +18,7 @@ use crate::engine::requests::{
 use crate::engine::{Each, Error, Shard, each_checked, find_workflow};
 use crate::store::Read;
 use crate::store::rows::{CronRow, EventRow, ScheduledRow, ScheduledStatus};
-use crate::triggers::{Matched, Matching, changed_spec, new_spec};
+use crate::triggers::{CheckedCron, EarlierRuns, Matched, Matching, changed_spec, new_spec};
 
 /// Crons.
 impl Host {
@@ -28,7 +30,7 @@ impl Host {
         change: CronChange,
     ) -> Result<(CronRow, bool)> {
         let row = self.read(|store| store.cron_by_name(&workflow, &name))?;
-        self.check_cron(&workflow, row.as_ref(), &change)?;
+        let change = self.check_cron(&workflow, row.as_ref(), change)?;
         self.operate(move |shard| shard.put_cron(workflow, name, change)).await
     }
 
@@ -54,29 +56,41 @@ impl Host {
 
     pub(crate) async fn change_cron(&self, id: CronId, change: CronChange) -> Result<CronRow> {
         let row = self.cron(id)?;
-        self.check_cron(&row.workflow, Some(&row), &change)?;
+        let change = self.check_cron(&row.workflow, Some(&row), change)?;
         self.operate(move |shard| shard.change_cron(id, change)).await
     }
 
     /// Whether a cron may be made or changed like that. The deciding thread merges the change again, with
     /// the cron as it is by then: what is valid here fits whatever the other fields have become.
-    fn check_cron(&self, workflow: &WorkflowName, row: Option<&CronRow>, change: &CronChange) -> Result<()> {
+    fn check_cron(
+        &self,
+        workflow: &WorkflowName,
+        row: Option<&CronRow>,
+        change: CronChange,
+    ) -> Result<CheckedCron> {
         let spec = match row {
-            Some(row) => changed_spec(row, change)?,
+            Some(row) => changed_spec(row, &change)?,
             None => {
                 find_workflow(&self.shared.catalog(), workflow)?;
-                new_spec(change)?
+                new_spec(&change)?
             }
         };
-        if change.is_of_spec() {
-            // The search for a time at which it fires takes milliseconds.
-            Error::from_problems(tokio::task::block_in_place(|| validate_cron(&spec)))?;
-        }
+        // The search for a time at which it fires takes milliseconds.
+        let (problems, schedule) = tokio::task::block_in_place(|| {
+            let problems = if change.is_of_spec() { validate_cron(&spec) } else { Vec::new() };
+            (problems, Schedule::parse(&spec.expression, &spec.timezone).ok())
+        });
+        Error::from_problems(problems)?;
         // A cron can be disabled whatever its input has become.
         if row.is_none() || change.input.is_some() {
             self.check_input(workflow, &spec.input)?;
         }
-        Ok(())
+        let was_allowed = row.is_some_and(|row| row.spec.overlap == Overlap::Allow);
+        let earlier = match was_allowed && spec.overlap != Overlap::Allow {
+            true => self.scan(|store| EarlierRuns::find(store, workflow))?,
+            false => EarlierRuns::default(),
+        };
+        Ok(CheckedCron { change, spec, schedule: schedule.map(Arc::new), earlier })
     }
 
     pub(crate) async fn delete_cron(&self, id: CronId) -> Result<()> {

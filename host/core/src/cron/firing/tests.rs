@@ -17,7 +17,7 @@ fn hours(times: &[u64]) -> Vec<Timestamp> {
 /// `due` of an hourly cron whose next time is hour 10, in hours.
 fn hourly_due(policy: CatchUp, now: f64, up_since: f64) -> Firing {
     let at = |hours: f64| Timestamp::from_millis((hours * HOUR as f64) as u64);
-    due(&hourly(), policy, at(10.0), at(now), at(up_since))
+    due(&hourly(), policy, at(10.0), at(now), at(up_since), FIRINGS_MAX)
 }
 
 fn fires(times: &[u64], next: u64) -> Firing {
@@ -71,7 +71,7 @@ fn one_run_stands_for_the_latest_missed_time_to_the_millisecond() {
     let secondly = Schedule::parse("* * * * * *", "UTC").unwrap();
     let at = Timestamp::from_millis;
     for up_since in 1001..9001 {
-        let firing = due(&secondly, CatchUp::One, at(1000), at(up_since), at(up_since));
+        let firing = due(&secondly, CatchUp::One, at(1000), at(up_since), at(up_since), 1);
         let latest = (up_since - 1) / 1000 * 1000;
         assert_eq!(firing.fire[0], at(latest), "up since {up_since} ms");
     }
@@ -93,7 +93,7 @@ fn a_year_of_missed_seconds_is_looked_through_at_once() {
     let secondly = Schedule::parse("* * * * * *", "UTC").unwrap();
     let at = Timestamp::from_millis;
     let now = at(365 * 24 * HOUR + 500);
-    let firing = due(&secondly, CatchUp::One, at(0), now, now);
+    let firing = due(&secondly, CatchUp::One, at(0), now, now, 1);
     assert_eq!(firing, Firing { fire: vec![at(365 * 24 * HOUR)], next: Some(at(365 * 24 * HOUR + 1000)) });
 }
 
@@ -102,13 +102,18 @@ fn a_long_list_comes_in_parts_without_a_loss() {
     let minutely = Schedule::parse("* * * * *", "UTC").unwrap();
     let now = Timestamp::from_millis(40 * HOUR);
     let policy = CatchUp::All { window: Duration::MAX };
-    let first = due(&minutely, policy, Timestamp::from_millis(60_000), now, now);
-    assert_eq!(first.fire.len(), FIRINGS_MAX);
-    let second = due(&minutely, policy, first.next.unwrap(), now, now);
-    assert!(first.fire.last() < second.fire.first());
-    let third = due(&minutely, policy, second.next.unwrap(), now, now);
-    assert_eq!(first.fire.len() + second.fire.len() + third.fire.len(), 40 * 60);
-    assert_eq!(third.next, Some(Timestamp::from_millis(40 * HOUR + 60_000)));
+    for (most, at_once) in [(0, 1), (7, 7), (1000, FIRINGS_MAX)] {
+        let mut fired = Vec::new();
+        let mut next = Timestamp::from_millis(60_000);
+        while next <= now {
+            let firing = due(&minutely, policy, next, now, now, most);
+            assert_eq!(firing.fire.len(), at_once.min(40 * 60 - fired.len()));
+            fired.extend(firing.fire);
+            next = firing.next.unwrap();
+        }
+        assert!(fired.is_sorted_by(|a, b| a < b));
+        assert_eq!((fired.len(), next), (40 * 60, Timestamp::from_millis(40 * HOUR + 60_000)));
+    }
 }
 
 #[test]
@@ -149,7 +154,7 @@ proptest! {
             if restarted {
                 up_since = now;
             }
-            let firing = due(&schedule, policy, next, now, up_since);
+            let firing = due(&schedule, policy, next, now, up_since, FIRINGS_MAX);
             prop_assert!(firing.fire.iter().all(|&at| at <= now && at.as_millis() % 2000 == 0));
             prop_assert!(firing.next > Some(now), "all that is due has fired");
             if !restarted {
