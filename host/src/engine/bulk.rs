@@ -9,7 +9,7 @@ pub(crate) type Each<T, E = Error> = Vec<Result<T, E>>;
 
 impl Shard {
     /// Handles each of the requests.
-    pub(super) fn each<R, T>(
+    pub(crate) fn each<R, T>(
         &mut self,
         requests: Vec<R>,
         handle: impl Fn(&mut Self, R) -> Handled<T>,

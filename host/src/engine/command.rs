@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::triggers::Matched;
 
 /// Where the answer goes, once what was decided is durable.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// What a caller of the host wants: it reads the shard, checks, changes it, and answers.
 pub(super) type Operation = Box<dyn FnOnce(&mut Shard) -> Result<(), StoreError> + Send>;

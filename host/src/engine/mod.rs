@@ -29,6 +29,7 @@ mod work;
 
 pub(crate) use bulk::{Each, each_checked};
 pub(crate) use catalog::{Catalog, DeployedVersion, Entry as WorkflowEntry, find as find_workflow};
+pub(crate) use command::Reply;
 pub(crate) use error::{Error, ErrorKind};
 pub(crate) use host::{Host, StartError};
 pub(crate) use requests::{

@@ -2,11 +2,11 @@
 //! runs that are at hand. Operations and steps change it; what they did becomes a change set, and what
 //! has to wait for the commit of that is gathered beside it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use dormouse_core::id::{ModuleDigest, RunId, Version, WorkflowName};
+use dormouse_core::id::{EventId, ModuleDigest, RunId, Version, WorkflowName};
 use dormouse_core::run::{Reason, Run, RunEvent, RunSpec, Status, TaskError, Trigger};
 use dormouse_core::step::{Refused, step};
 use dormouse_core::time::Timestamp;
@@ -25,7 +25,7 @@ use super::{Error, Shared, Started};
 use crate::runtime::{Requests, Target};
 use crate::store::rows::RunRow;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
-use crate::triggers::{Matched, Schedules};
+use crate::triggers::{Matched, Pushed, Schedules};
 
 /// A run that has changed writes about so many rows when the change set is closed.
 const ROWS_PER_RUN: usize = 4;
@@ -147,6 +147,10 @@ pub(crate) struct Shard {
     pub(crate) filters: Filters,
     /// Until when the command at hand may hold events against waits; what is left is done in portions.
     pub(crate) match_until: Instant,
+    /// Events that are not held against all waits yet, as far as this host has begun with them.
+    pub(crate) being_matched: HashSet<EventId>,
+    /// Pushes that wait for that.
+    pub(crate) pushes: Vec<Pushed>,
     /// Whether something may be left to be done in portions.
     pub(super) has_work: bool,
     /// Callers of `AwaitIdle`.
@@ -172,13 +176,15 @@ impl Shard {
             follow_ups: VecDeque::new(),
             filters: Filters::default(),
             match_until: Instant::now(),
+            being_matched: HashSet::new(),
+            pushes: Vec::new(),
             has_work: true,
             idlers: Vec::new(),
         }
     }
 
     /// Has the caller answered once what was decided is durable.
-    pub(super) fn answer<T: Send + 'static>(
+    pub(crate) fn answer<T: Send + 'static>(
         &mut self,
         reply: Reply<T>,
         outcome: Handled<T>,

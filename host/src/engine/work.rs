@@ -73,6 +73,9 @@ impl Shard {
                 Some(mut row) => {
                     let rest = self.match_waits(&mut row, cursor, begun + PORTION_TIME)?;
                     self.rows.put_event(&row)?;
+                    if rest.is_none() {
+                        self.has_matched(&row)?;
+                    }
                     Ok(rest.map(|cursor| Work::MatchEvent { event, cursor }))
                 }
                 None => Ok(None),

@@ -1,5 +1,6 @@
 //! Events: taken in, matched against subscriptions and waits, all in the transaction at hand.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use dormouse_core::run::{RunEvent, Trigger};
 use dormouse_core::wait::WaitOutcome;
 
 use super::Matching;
-use crate::engine::{Catalog, Error, Handled, NewRun, PushEvent, Shard, WorkflowEntry};
+use crate::engine::{Catalog, Each, Error, Handled, NewRun, PushEvent, Reply, Shard, WorkflowEntry};
 use crate::runtime::Push;
 use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, Timer, WaitCursor, Work};
 use crate::store::{NextWait, Read, StoreError};
@@ -21,9 +22,42 @@ const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 const TOLD_AT_ONCE_MAX: u32 = 64;
 
 impl Shard {
+    /// Takes in events that were pushed over the API, and answers when each has been held against all
+    /// waits: the answer says how many it has settled.
+    pub(crate) fn push_events(
+        &mut self,
+        requests: Vec<(PushEvent, Matched)>,
+        reply: Reply<Each<EventRow>>,
+    ) -> Result<(), StoreError> {
+        let outcomes = match self.each(requests, Self::push_event) {
+            Ok(outcomes) => outcomes,
+            refused => return self.answer(reply, refused),
+        };
+        let ids = outcomes.iter().flatten().map(|event| event.id);
+        let unmatched: HashSet<_> = ids.filter(|id| self.being_matched.contains(id)).collect();
+        if unmatched.is_empty() {
+            return self.answer(reply, Ok(outcomes));
+        }
+        self.pushes.push(Pushed { unmatched, outcomes, reply });
+        Ok(())
+    }
+
+    /// Answers pushes all of whose events have been held against all waits, now that this one has.
+    pub(crate) fn has_matched(&mut self, event: &EventRow) -> Result<(), StoreError> {
+        self.being_matched.remove(&event.id);
+        for push in &mut self.pushes {
+            if push.unmatched.remove(&event.id) {
+                let outcomes = push.outcomes.iter_mut().flatten().filter(|outcome| outcome.id == event.id);
+                outcomes.for_each(|outcome| outcome.settled_waits = event.settled_waits);
+            }
+        }
+        let done: Vec<_> = self.pushes.extract_if(.., |push| push.unmatched.is_empty()).collect();
+        done.into_iter().try_for_each(|Pushed { outcomes, reply, .. }| self.answer(reply, Ok(outcomes)))
+    }
+
     /// Takes in an event that was pushed over the API. A key that was seen before gives the event
     /// that it stood for.
-    pub(crate) fn push_event(&mut self, (request, matched): (PushEvent, Matched)) -> Handled<EventRow> {
+    fn push_event(&mut self, (request, matched): (PushEvent, Matched)) -> Handled<EventRow> {
         let PushEvent { key, payload, metadata, priority, idempotency_key } = request;
         check_key(&key).map_err(|error| Error::invalid("invalid_event_key", "key", error.to_string()))?;
         if let Some(known) = &idempotency_key
@@ -69,6 +103,7 @@ impl Shard {
         self.start_subscribers(&mut event, subscribers)?;
         self.rows.put_event(&event)?;
         if let Some(cursor) = rest {
+            self.being_matched.insert(id);
             self.leave(&Work::MatchEvent { event: id, cursor })?;
         }
         Ok(event)
@@ -139,6 +174,13 @@ impl Shard {
         }
         Ok(())
     }
+}
+
+/// A push that is answered when its events have been held against all waits.
+pub(crate) struct Pushed {
+    unmatched: HashSet<EventId>,
+    outcomes: Each<EventRow>,
+    reply: Reply<Each<EventRow>>,
 }
 
 /// What an event starts, as it was found before the event got to the deciding thread: filters of modules

@@ -8,6 +8,6 @@ mod scheduled;
 mod schedules;
 
 pub(crate) use crons::{CheckedCron, EarlierRuns, changed_spec, new_spec};
-pub(crate) use events::Matched;
+pub(crate) use events::{Matched, Pushed};
 pub(crate) use matching::Matching;
 pub(crate) use schedules::Schedules;

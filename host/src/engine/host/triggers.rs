@@ -221,7 +221,7 @@ impl Host {
         };
         // Filters may take a while.
         let requests: Vec<_> = tokio::task::block_in_place(|| requests.into_iter().map(matched).collect());
-        self.operate(move |shard| shard.each(requests, Shard::push_event)).await
+        self.operate_with(move |shard, reply| shard.push_events(requests, reply)).await
     }
 
     pub(crate) fn event(&self, id: EventId) -> Result<EventRow> {
