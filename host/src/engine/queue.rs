@@ -2,8 +2,8 @@
 //! count. It is rebuilt from the store at start.
 //!
 //! Three things decide whose turn it is. The priority comes first. Within one, runs that need a
-//! place under a concurrency limit alternate with all others, which stand in one line in order of
-//! arrival. And of those that need a place, every combination of keys has a lane of its own; the
+//! place under a concurrency limit alternate with all others, which stand in one line, where workflows
+//! take turns. And of those that need a place, every combination of keys has a lane of its own; the
 //! lanes that have room take turns, so a flood under one key holds up no other key.
 //!
 //! A run that ends makes room for one other, so it calls up one lane, however many wait for a place
@@ -50,8 +50,12 @@ pub(super) struct ReadyQueue {
 /// Task runs of one priority.
 #[derive(Debug, Default)]
 struct Level {
-    /// Those that need no place under a limit, in order of arrival.
-    line: BTreeMap<u64, TaskKey>,
+    /// Those that need no place under a limit.
+    line: BTreeMap<Place, TaskKey>,
+    /// The number of the turn that the line has come to.
+    turn: u64,
+    /// The turn of the last one of each workflow that stands in the line.
+    last_turns: HashMap<WorkflowName, u64>,
     /// Those that do, by their limits. A lane goes with the last one that waits in it.
     lanes: HashMap<Limits, Lane>,
     /// Lanes that may have room, in the order of their turns.
@@ -59,7 +63,7 @@ struct Level {
     /// Whether the line had the last turn.
     line_was_last: bool,
     /// Those of paused workflows; they keep their place in the line.
-    parked: HashMap<WorkflowName, BTreeMap<u64, TaskKey>>,
+    parked: HashMap<WorkflowName, BTreeMap<Place, TaskKey>>,
 }
 
 /// Task runs of runs that have not begun and are under the same limits.
@@ -88,8 +92,16 @@ struct Spot {
     workflow: WorkflowName,
     priority: Priority,
     arrival: u64,
-    in_lane: bool,
+    /// Where it stands in the line, unless it stands in a lane.
+    place: Option<Place>,
 }
+
+/// Where a task run stands in a line: its turn, and its arrival among those of one turn. In each turn
+/// every workflow has one: a flood of one workflow holds up no other.
+type Place = (u64, u64);
+
+/// So many workflows have their last turn remembered before those whose turn has passed are forgotten.
+const LAST_TURNS_MAX: usize = 1024;
 
 /// The runs that one limit counts.
 #[derive(Debug, Default)]
@@ -115,18 +127,18 @@ impl ReadyQueue {
     ) {
         let arrival = self.next_number();
         let limits = self.limited.get(&key.0).filter(|limits| !self.has_begun(key.0, limits)).cloned();
-        let spot = Spot { workflow: workflow.clone(), priority, arrival, in_lane: limits.is_some() };
-        self.spots.insert(key, spot);
         self.since.insert(arrival, since);
         let level = self.levels.entry(Reverse(priority)).or_default();
-        let Some(limits) = limits else {
+        let place = limits.is_none().then(|| level.place(workflow, arrival));
+        self.spots.insert(key, Spot { workflow: workflow.clone(), priority, arrival, place });
+        if let Some(place) = place {
             let line = match self.paused.contains(workflow) {
                 true => level.parked.entry(workflow.clone()).or_default(),
                 false => &mut level.line,
             };
-            line.insert(arrival, key);
-            return;
-        };
+            line.insert(place, key);
+        }
+        let Some(limits) = limits else { return };
         let lane = level.lanes.entry(Arc::clone(&limits)).or_insert_with(|| {
             level.turns.insert(arrival, limits);
             Lane { waiting: BTreeMap::new(), turn: arrival, lacks: Lacks::Turn }
@@ -137,14 +149,16 @@ impl ReadyQueue {
     /// Takes a task run out of the line.
     pub(super) fn remove(&mut self, key: TaskKey) {
         let Some(spot) = self.forget(key) else { return };
-        if spot.in_lane {
+        let Some(place) = spot.place else {
             if let Some(limits) = self.limited.get(&key.0).cloned() {
                 self.leave_lane(&limits, spot.priority, spot.arrival);
             }
-        } else if let Some(level) = self.levels.get_mut(&Reverse(spot.priority)) {
-            level.line.remove(&spot.arrival);
+            return;
+        };
+        if let Some(level) = self.levels.get_mut(&Reverse(spot.priority)) {
+            level.line.remove(&place);
             if let Some(parked) = level.parked.get_mut(&spot.workflow) {
-                parked.remove(&spot.arrival);
+                parked.remove(&place);
             }
         }
     }
@@ -157,7 +171,7 @@ impl ReadyQueue {
     fn pop_of(&mut self, priority: Priority) -> Option<TaskKey> {
         let level = self.levels.get_mut(&Reverse(priority))?;
         let line_first = !level.line_was_last || level.turns.is_empty();
-        if line_first && let Some((_, key)) = level.line.pop_first() {
+        if line_first && let Some(key) = level.pop_line() {
             level.line_was_last = true;
             self.forget(key);
             return Some(key);
@@ -166,7 +180,7 @@ impl ReadyQueue {
             return Some(key);
         }
         let level = self.levels.get_mut(&Reverse(priority))?;
-        let (_, key) = level.line.pop_first()?;
+        let key = level.pop_line()?;
         self.forget(key);
         Some(key)
     }
@@ -243,16 +257,16 @@ impl ReadyQueue {
             self.usage.entry(limit.clone()).or_default().begun.insert(run);
         }
         let tasks = self.spots.range_mut((run, TaskIndex(0))..=(run, TaskIndex(u8::MAX)));
-        let in_lane: Vec<_> = tasks
-            .filter(|(_, spot)| spot.in_lane)
-            .map(|(key, spot)| {
-                spot.in_lane = false;
-                (*key, spot.priority, spot.arrival)
-            })
-            .collect();
-        for (key, priority, arrival) in in_lane {
+        let mut in_lane = Vec::new();
+        for (key, spot) in tasks.filter(|(_, spot)| spot.place.is_none()) {
+            let level = self.levels.entry(Reverse(spot.priority)).or_default();
+            let place = level.place(&spot.workflow, spot.arrival);
+            spot.place = Some(place);
+            in_lane.push((*key, spot.priority, spot.arrival, place));
+        }
+        for (key, priority, arrival, place) in in_lane {
             self.leave_lane(limits, priority, arrival);
-            self.levels.entry(Reverse(priority)).or_default().line.insert(arrival, key);
+            self.levels.entry(Reverse(priority)).or_default().line.insert(place, key);
         }
     }
 
@@ -368,6 +382,22 @@ impl ReadyQueue {
 }
 
 impl Level {
+    /// The next place in the line for a task run of a workflow.
+    fn place(&mut self, workflow: &WorkflowName, arrival: u64) -> Place {
+        if self.last_turns.len() >= LAST_TURNS_MAX {
+            self.last_turns.retain(|_, last| *last > self.turn);
+        }
+        let last = self.last_turns.entry(workflow.clone()).or_default();
+        *last = self.turn.max(*last) + 1;
+        (*last, arrival)
+    }
+
+    fn pop_line(&mut self) -> Option<TaskKey> {
+        let ((turn, _), key) = self.line.pop_first()?;
+        self.turn = self.turn.max(turn);
+        Some(key)
+    }
+
     /// Puts a lane that waited for room back among the turns, where it was.
     fn call_up(&mut self, limits: Limits) {
         if let Some(lane) = self.lanes.get_mut(&limits) {

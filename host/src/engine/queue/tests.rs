@@ -305,3 +305,23 @@ proptest! {
         prop_assert_eq!(queue.waiting(), (0, None));
     }
 }
+
+#[test]
+fn a_flood_of_one_workflow_holds_up_no_other() {
+    let mut queue = ReadyQueue::default();
+    let (flood, other): (WorkflowName, WorkflowName) = ("flood".parse().unwrap(), "other".parse().unwrap());
+    let key = |n: u8| (RunId::new(Timestamp::from_millis(n.into()), [n; 10]), TaskIndex(0));
+    let now = Timestamp::from_millis(0);
+    (0..100).for_each(|n| queue.push(key(n), &flood, Priority::default(), now));
+    assert_eq!(queue.pop(), Some(key(0)));
+    queue.push(key(200), &other, Priority::default(), now);
+    queue.push(key(201), &other, Priority::default(), now);
+    let next: Vec<_> = std::iter::repeat_with(|| queue.pop().unwrap()).take(5).collect();
+    assert_eq!(next, [key(1), key(200), key(2), key(201), key(3)]);
+    // Who was not there has no turns saved up.
+    (0..50).for_each(|_| assert!(queue.pop().is_some()));
+    queue.push(key(202), &other, Priority::default(), now);
+    queue.push(key(203), &other, Priority::default(), now);
+    let next: Vec<_> = std::iter::repeat_with(|| queue.pop().unwrap()).take(4).collect();
+    assert_eq!((next[1], next[3]), (key(202), key(203)));
+}
