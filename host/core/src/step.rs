@@ -1,6 +1,7 @@
 //! How a run changes: [`step`] takes a run and what happened to it, and leaves the next state and
 //! the effects that the driver has to see to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::id::{TaskIndex, WaitId};
@@ -258,6 +259,7 @@ impl Stepper<'_> {
 
     fn suspended(&mut self, index: TaskIndex, new: Vec<Wait>, dropped: &[WaitId], taken: usize) {
         let now = self.now;
+        let dropped: BTreeSet<WaitId> = dropped.iter().copied().collect();
         let task = &mut self.run.tasks[usize::from(index.0)];
         let given = std::mem::take(&mut task.delivered);
         task.settled.drain(..given.min(taken));
