@@ -152,7 +152,8 @@ impl Decider {
             return None;
         }
         if self.shard.has_work && !self.stopping {
-            return Some(Duration::ZERO);
+            let has_slots = self.shard.node.free_slots() > 0;
+            return Some(if has_slots { Duration::ZERO } else { FULL_PAUSE });
         }
         let clock = &self.shard.shared.clock;
         let next = self.next_timer.into_iter().chain(self.next_sweep()).min().filter(|_| !self.stopping);

@@ -87,9 +87,13 @@ impl Shard {
     }
 
     /// Tells some of those who wait for a run that it has ended.
+    ///
+    /// As many as there are slots: a flood in the queue would stand there before whatever comes later.
     pub(super) fn tell_waiters(&mut self, awaited: RunId) -> Result<Option<Work>, StoreError> {
-        let waits = self.rows.run_waits(awaited, PORTION_RUNS)?;
-        let more = waits.len() == PORTION_RUNS;
+        let limit = self.node.free_slots().min(PORTION_RUNS);
+        let waits = self.rows.run_waits(awaited, limit + 1)?;
+        let more = waits.len() > limit;
+        let waits = waits.into_iter().take(limit);
         for wait in waits {
             let RunWaitRow { run, task, wait: id, .. } = wait;
             // The core closes the wait, unless the run has ended.
