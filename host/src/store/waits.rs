@@ -105,6 +105,9 @@ impl WorkingSet {
         for _ in 0..PASSED_OVER_MAX {
             let found = match cursor {
                 WaitCursor::Exact(behind) => match self.next_exact(key, behind, &mut value_at)? {
+                    None if self.scan_keys(EVENT_PATTERN_WAITS, Span::under(NAMESPACE))?.next().is_none() => {
+                        return Ok(NextWait::End);
+                    }
                     None => {
                         *cursor = WaitCursor::Pattern { prefix: 0, behind: Behind::Nothing };
                         continue;
