@@ -86,8 +86,9 @@ impl Shard {
                 }
             }
             WaitCondition::Run(awaited) => {
-                // A run that is not there settles the wait as well; the guest is told so.
-                if self.status(awaited)?.is_none_or(Status::is_final) {
+                // A run that is not there settles the wait as well; the guest is told so. This one is there,
+                // whatever the rows say by now.
+                if awaited != run && self.status(awaited)?.is_none_or(Status::is_final) {
                     let outcome = WaitOutcome::Run(awaited);
                     self.follow_up(run, RunEvent::WaitSettled { task, wait: id, outcome });
                 }
