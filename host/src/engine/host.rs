@@ -20,6 +20,7 @@ use super::persist::Persister;
 use super::requests::Paged;
 use super::retention::Retention;
 use super::shard::{Handled, Shard};
+use super::steps::Start;
 use super::watch::Watchers;
 use super::{Error, ErrorKind, Shared};
 use crate::clock::Clock;
@@ -73,6 +74,7 @@ impl Host {
             queue: Mutex::default(),
             watchers: Arc::new(Watchers::default()),
             commands: sender.clone(),
+            start_step: Start::spawn,
             clock: clock.clone(),
         });
         let mut shard = Shard::new(Arc::clone(&shared), catalog, slots);

@@ -23,6 +23,8 @@ mod runs;
 mod shard;
 mod shared;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod watch;
 mod work;

@@ -50,7 +50,7 @@ impl PostCommit {
         }
         self.forgotten.into_iter().for_each(|digest| shared.runtime.forget(digest));
         self.answers.into_iter().for_each(|answer| answer());
-        self.starts.into_iter().for_each(|(start, handle)| start.spawn(shared, &handle));
+        self.starts.into_iter().for_each(|(start, handle)| (shared.start_step)(start, shared, &handle));
         self.kills.iter().filter_map(|handle| handle.get()).for_each(tokio::task::AbortHandle::abort);
         shared.watchers.tell(&self.touched);
     }

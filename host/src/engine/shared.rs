@@ -8,6 +8,8 @@ use dormouse_core::time::Timestamp;
 use super::catalog::Catalog;
 use super::command::Command;
 use super::metrics::{Metrics, QueueState};
+use super::node::StepHandle;
+use super::steps::Start;
 use super::watch::Watchers;
 use crate::clock::Clock;
 use crate::runtime::Runtime;
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     pub(super) queue: Mutex<QueueState>,
     pub(super) watchers: Arc<Watchers>,
     pub(super) commands: Sender<Command>,
+    /// Starts a step, whose end comes back as a command: `Start::spawn`. Tests put themselves in its place.
+    pub(super) start_step: fn(Start, &Arc<Self>, &StepHandle),
 }
 
 impl Shared {

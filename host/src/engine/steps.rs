@@ -34,20 +34,20 @@ const RESUME_BYTES_MAX: usize = 16 << 20;
 
 /// A step that is to start.
 pub(super) struct Start {
-    request: StepRequest,
-    entry: Entry,
+    pub(super) request: StepRequest,
+    pub(super) entry: Entry,
     module: ModuleDigest,
-    lease: Lease,
+    pub(super) lease: Lease,
     /// Whether the step began before and left nothing.
     repeated: bool,
     /// The version whose schema the input has to fit, if that is not known.
     unchecked: Option<Arc<DeployedVersion>>,
     /// What the store shows: snapshots and payloads are loaded by the step itself.
-    view: Arc<View>,
+    pub(super) view: Arc<View>,
 }
 
 /// Where the step begins, and with what.
-enum Entry {
+pub(super) enum Entry {
     Start {
         parents: Vec<(TaskName, Json)>,
     },
@@ -163,7 +163,7 @@ impl Start {
 }
 
 /// Reads what the step begins with. Of the settled waits it is told as many, from the front, as fit.
-fn load(
+pub(super) fn load(
     shared: &Shared,
     entry: Entry,
     view: &View,
@@ -295,7 +295,7 @@ impl Shard {
         if self.rows.has_new_module(start.module) {
             self.post_commit.starts.push((start, handle));
         } else {
-            start.spawn(&self.shared, &handle);
+            (self.shared.start_step)(start, &self.shared, &handle);
         }
     }
 

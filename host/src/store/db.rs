@@ -237,14 +237,14 @@ impl Store {
 
     /// Begins a checkpoint without doing its work, as if it took long.
     #[cfg(test)]
-    pub(super) fn begin_checkpoint(&self) -> Result<(), StoreError> {
+    pub(crate) fn begin_checkpoint(&self) -> Result<(), StoreError> {
         let view = self.view();
         self.0.lock().begin_checkpoint(&view)
     }
 
     /// Does the work of the checkpoint that has begun.
     #[cfg(test)]
-    pub(super) fn end_checkpoint(&self) {
+    pub(crate) fn end_checkpoint(&self) {
         self.0.write_checkpoint();
     }
 

@@ -57,7 +57,7 @@ impl Shard {
 
     /// Takes in an event that was pushed over the API. A key that was seen before gives the event
     /// that it stood for.
-    fn push_event(&mut self, (request, matched): (PushEvent, Matched)) -> Handled<EventRow> {
+    pub(crate) fn push_event(&mut self, (request, matched): (PushEvent, Matched)) -> Handled<EventRow> {
         let PushEvent { key, payload, metadata, priority, idempotency_key } = request;
         check_key(&key).map_err(|error| Error::invalid("invalid_event_key", "key", error.to_string()))?;
         if let Some(known) = &idempotency_key

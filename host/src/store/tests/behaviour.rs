@@ -139,11 +139,11 @@ fn a_deleted_run_leaves_no_row_anywhere_and_its_neighbours_stay() {
         Ok(())
     };
     store.transact(|tx| -> Result { fill(tx, 1).and(fill(tx, 3)) }).unwrap();
-    let expected = super::crash::contents(&store);
+    let expected = super::disk::contents(&*store.view());
     store.transact(|tx| fill(tx, 2)).unwrap();
     let delete = || store.transact(|tx| tx.delete_run(run_id(2), 100)).unwrap();
     assert_eq!(delete(), Deleted::All(5));
-    assert_eq!(super::crash::contents(&store), expected);
+    assert_eq!(super::disk::contents(&*store.view()), expected);
     assert_eq!(delete(), Deleted::All(0));
 }
 

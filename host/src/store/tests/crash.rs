@@ -3,31 +3,11 @@
 use dormouse_core::id::{TaskIndex, WaitId};
 use dormouse_core::run::{Run, Status};
 
-use super::disk::{Dice, Disk, Op, Platter, open};
+use super::disk::{Dice, Disk, Op, Platter, Rows, contents, open};
 use super::samples::*;
-use crate::store::migrate::LOGGED_KEY;
 use crate::store::read::Read;
 use crate::store::rows::Timer;
-use crate::store::source::{Order, Source, Span};
-use crate::store::{Store, StoreError, WorkingSet, keys, tables};
-
-/// The slot of the table, the key and the row.
-type Rows = Vec<(usize, Vec<u8>, Vec<u8>)>;
-
-/// Every row of every table, but for the one that says how much of the log the database has.
-pub(super) fn contents(store: &Store) -> Rows {
-    let view = store.view();
-    let mut all = Vec::new();
-    for slot in 0..tables::ALL.len() {
-        for row in view.rows(slot, &Span::all(), Order::Ascending).unwrap() {
-            let (key, row) = row.unwrap();
-            if *key != *keys::encode(LOGGED_KEY) {
-                all.push((slot, key.to_vec(), row.to_vec()));
-            }
-        }
-    }
-    all
-}
+use crate::store::{StoreError, WorkingSet};
 
 /// A few changes as they come: runs begin, go on and go; some batches fail half way.
 fn batch(rows: &mut WorkingSet, dice: &mut Dice) -> Result<(), StoreError> {
@@ -78,7 +58,7 @@ fn history(seed: u64) -> History {
     let mut states = Vec::new();
     for _ in 0..2 {
         let store = open(&disk);
-        states.push((disk.ops(), contents(&store)));
+        states.push((disk.ops(), contents(&*store.view())));
         let mut checkpoint_is_open = false;
         for _ in 0..16 {
             let before = states.last().unwrap().1.clone();
@@ -94,11 +74,14 @@ fn history(seed: u64) -> History {
                 2 if !checkpoint_is_open => store.checkpoint().unwrap(),
                 _ => {
                     let failed = store.transact(|rows| batch(rows, &mut dice)).is_err();
-                    states.push((disk.ops(), contents(&store)));
+                    states.push((disk.ops(), contents(&*store.view())));
                     assert!(!failed || states.last().unwrap().1 == before, "a failed batch wrote something");
                 }
             }
-            assert!(contents(&store) == states.last().unwrap().1, "a checkpoint changed what is shown");
+            assert!(
+                contents(&*store.view()) == states.last().unwrap().1,
+                "a checkpoint changed what is shown"
+            );
         }
     }
     History { log: disk.take_ops(), states }
@@ -112,7 +95,7 @@ fn crash_everywhere(seed: u64, mut kept: impl FnMut() -> bool) {
     for (done, (file, op)) in log.iter().enumerate() {
         let disk = Disk::with(platter.after_power_cut(&mut kept));
         let store = open(&disk);
-        let found = contents(&store);
+        let found = contents(&*store.view());
         // The last acknowledged state, or the one of the commit that was under way.
         let acknowledged = states.iter().rposition(|(ops, _)| *ops <= done);
         let expected = match acknowledged {
@@ -122,8 +105,11 @@ fn crash_everywhere(seed: u64, mut kept: impl FnMut() -> bool) {
         assert!(expected.iter().any(|(_, state)| *state == found), "seed {seed}, crash at operation {done}");
         // It goes on from there, over another crash that loses nothing.
         store.transact(|rows| batch(rows, &mut Dice(seed))).ok();
-        let (went_on, files) = (contents(&store), disk.files());
-        assert!(contents(&open(&Disk::with(files))) == went_on, "seed {seed}, after operation {done}");
+        let (went_on, files) = (contents(&*store.view()), disk.files());
+        assert!(
+            contents(&*open(&Disk::with(files)).view()) == went_on,
+            "seed {seed}, after operation {done}"
+        );
 
         platter.perform(*file, op);
     }

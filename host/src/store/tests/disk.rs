@@ -8,7 +8,9 @@ use redb::StorageBackend;
 
 use super::samples::{CACHE_BYTES, CHECKPOINT_BYTES, at};
 use crate::store::db::Files;
-use crate::store::{OpenError, Store};
+use crate::store::migrate::LOGGED_KEY;
+use crate::store::source::{Order, Source, Span};
+use crate::store::{OpenError, Store, keys, tables};
 
 /// What a disk writes as a whole or not at all.
 const SECTOR: usize = 512;
@@ -42,6 +44,11 @@ pub(crate) struct Platter {
 }
 
 impl Platter {
+    /// Of a disk with these files, which are synced.
+    pub(crate) fn with(files: [Vec<u8>; FILES]) -> Self {
+        Self { synced: files, unsynced: Default::default() }
+    }
+
     pub(crate) fn perform(&mut self, file: usize, op: &Op) {
         self.unsynced[file].push(op.clone());
         if matches!(op, Op::Sync) {
@@ -180,4 +187,21 @@ pub(crate) fn open(disk: &Disk) -> Store {
 pub(crate) fn try_open(disk: &Disk) -> Result<Store, OpenError> {
     let files = Files { database: disk.file(0), logs: [Box::new(disk.file(1)), Box::new(disk.file(2))] };
     Store::with_files(files, "disk".as_ref(), CACHE_BYTES, CHECKPOINT_BYTES, at(0))
+}
+
+/// The slot of the table, the key and the row.
+pub(crate) type Rows = Vec<(usize, Vec<u8>, Vec<u8>)>;
+
+/// Every row of every table, but for the one that says how much of the log the database has.
+pub(crate) fn contents(source: &impl Source) -> Rows {
+    let mut all = Vec::new();
+    for slot in 0..tables::ALL.len() {
+        for row in source.rows(slot, &Span::all(), Order::Ascending).unwrap() {
+            let (key, row) = row.unwrap();
+            if *key != *keys::encode(LOGGED_KEY) {
+                all.push((slot, key.to_vec(), row.to_vec()));
+            }
+        }
+    }
+    all
 }

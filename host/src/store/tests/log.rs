@@ -4,8 +4,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::crash::contents;
-use super::disk::{Disk, open, try_open};
+use super::disk::{Disk, contents, open, try_open};
 use super::samples::*;
 use crate::store::changes::{Change, ChangeSet, Entry};
 use crate::store::log::{
@@ -203,15 +202,15 @@ fn a_kill_during_the_checkpoint_after_a_kill_during_a_checkpoint_loses_nothing()
         let store = open(&disk);
         store.begin_checkpoint().unwrap();
         (3..=n).for_each(|n| insert(&store, n));
-        let whole = contents(&store);
-        assert!(contents(&open(&Disk::with(disk.files()))) == whole, "killed during the checkpoint");
+        let whole = contents(&*store.view());
+        assert!(contents(&*open(&Disk::with(disk.files())).view()) == whole, "killed during the checkpoint");
         store.end_checkpoint();
-        assert!(contents(&open(&Disk::with(disk.files()))) == whole, "killed after it");
+        assert!(contents(&*open(&Disk::with(disk.files())).view()) == whole, "killed after it");
         // From then on the files take turns as ever.
         store.begin_checkpoint().unwrap();
         insert(&store, 9);
-        let whole = contents(&store);
-        assert!(contents(&open(&Disk::with(disk.files()))) == whole, "killed during the next one");
+        let whole = contents(&*store.view());
+        assert!(contents(&*open(&Disk::with(disk.files())).view()) == whole, "killed during the next one");
     }
 }
 
@@ -346,7 +345,10 @@ fn numbers_do_not_repeat_over_kills() {
     let store = open(&disk);
     store.checkpoint().unwrap();
     assert_eq!(logged(&store), 5);
-    assert_eq!(contents(&store).iter().filter(|(slot, ..)| *slot == tables::RUN_SPECS.slot).count(), 5);
+    assert_eq!(
+        contents(&*store.view()).iter().filter(|(slot, ..)| *slot == tables::RUN_SPECS.slot).count(),
+        5
+    );
 }
 
 #[test]
