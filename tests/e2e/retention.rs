@@ -39,7 +39,9 @@ fn finished_runs_events_logs_and_fired_schedules_go_after_30_days() {
         format!("/runs/{failed}"),
         format!("/events/{event}"),
     ];
-    let later = [format!("/scheduled/{fired}"), format!("/scheduled/{cancelled}")];
+    // It ended when it was cancelled, not when it was due.
+    let of_ended = [&of_ended[..], &[format!("/scheduled/{cancelled}")]].concat();
+    let later = [format!("/scheduled/{fired}")];
     let kept = [format!("/scheduled/{pending}"), format!("/runs/{sleeper}")];
 
     host.advance(29 * DAY);
@@ -147,4 +149,74 @@ fn many_ended_runs_go_in_small_batches_between_which_others_run() {
     host.advance(31 * DAY);
     assert_eq!(host.get("/workflows/echo").expect(200)["runCounts"]["completed"], 0);
     assert_eq!(host.call("echo", &json!(1))["output"], 1);
+}
+
+/// A pass deleted a thousand events, and the next one came an hour later.
+#[test]
+fn ten_thousand_events_are_gone_within_an_hour_of_being_due() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let waiter = json!({ "pattern": "awaited", "filter": null, "look_back_ms": null });
+    host.start("event-waiter", &waiter);
+    host.settle();
+    host.patch("/workflows/event-waiter", &json!({ "paused": true })).expect(200);
+    let push = |key: &str, count: usize| {
+        host.post("/events/bulk", &json!({ "events": vec![json!({ "key": key }); count] })).expect(201);
+    };
+    // It stays until the task is told, and holds up none of those behind it.
+    push("awaited", 1);
+    for _ in 0..10 {
+        push("nobody:waits", 1000);
+    }
+    host.advance(30 * DAY - Duration::from_secs(60));
+    assert_eq!(host.get("/events?limit=200").expect(200)["rows"].as_array().map(Vec::len), Some(200));
+    host.advance(Duration::from_secs(3600));
+    let left = host.list("/events");
+    assert_eq!(left.len(), 1, "{} are left", left.len());
+    assert_eq!(left[0]["key"], "awaited");
+}
+
+/// They stood in the order of the times that they were scheduled for, and that is how they went.
+#[test]
+fn a_scheduled_run_goes_by_its_own_end() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let at = |days: u32| host.now().after(days * DAY).to_string();
+    let schedule = |days: u32| {
+        let body = json!({ "triggerAt": at(days), "input": 1 });
+        host.post("/workflows/echo/scheduled", &body).expect(201)["id"].as_str().expect("an id").to_owned()
+    };
+    let (cancelled, early, pending) = (schedule(365), schedule(365), schedule(365));
+    let late = schedule(20);
+    host.delete(&format!("/scheduled/{cancelled}")).expect(204);
+    host.post(&format!("/scheduled/{early}/trigger"), &json!({})).expect(202);
+    host.advance(30 * DAY);
+    host.advance(Duration::from_secs(3600));
+    let is_there = |id: &str| is_there(&host, &format!("/scheduled/{id}"));
+    assert_eq!([&cancelled, &early].map(|id| is_there(id)), [false; 2]);
+    assert_eq!([&late, &pending].map(|id| is_there(id)), [true; 2]);
+    host.advance(20 * DAY);
+    assert_eq!([&late, &pending].map(|id| is_there(id)), [false, true]);
+}
+
+/// Each kind has its own passes: what is due of one does not wait for another.
+#[test]
+fn what_is_due_later_goes_at_most_an_hour_late() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let hour = Duration::from_secs(3600);
+    let mut runs = Vec::new();
+    // The first was made before the others and ends after them.
+    let sleeps = json!({ "n": 1, "sleep_ms": 20 * 86_400_000_u64, "fail": false });
+    let sleeper = host.start("child", &sleeps);
+    for _ in 0..10 {
+        host.advance(5 * hour);
+        runs.push(host.start("echo", &json!(1)));
+    }
+    host.advance(30 * DAY - 46 * hour);
+    for run in &runs {
+        let path = format!("/runs/{run}");
+        assert!(is_there(&host, &path), "it went too early");
+        host.advance(2 * hour);
+        assert!(!is_there(&host, &path), "it is still there");
+        host.advance(3 * hour);
+    }
+    assert!(is_there(&host, &format!("/runs/{sleeper}")));
 }

@@ -54,6 +54,8 @@ pub(super) struct Decider {
     next_timer: Option<Timestamp>,
     /// `None` when everything is kept for ever.
     retention: Option<Retention>,
+    /// Whether retention has deleted something in the open change set.
+    has_swept: bool,
     stopping: bool,
 }
 
@@ -81,6 +83,7 @@ impl Decider {
             commit_time: Duration::ZERO,
             next_timer: None,
             retention,
+            has_swept: false,
             stopping: false,
         }
     }
@@ -156,7 +159,8 @@ impl Decider {
             return Some(if has_slots { Duration::ZERO } else { FULL_PAUSE });
         }
         let clock = &self.shard.shared.clock;
-        let next = self.next_timer.into_iter().chain(self.next_sweep()).min().filter(|_| !self.stopping);
+        let next = self.next_sweep().filter(|_| self.has_room_to_sweep());
+        let next = self.next_timer.into_iter().chain(next).min().filter(|_| !self.stopping);
         let timer = next.and_then(|at| match at <= clock.now() {
             true if self.shard.node.free_slots() == 0 => Some(FULL_PAUSE),
             true => Some(Duration::ZERO),
@@ -249,6 +253,7 @@ impl Decider {
         }
         let (changes, post_commit) = self.shard.close()?;
         self.open_since = None;
+        self.has_swept = false;
         self.persisting = true;
         self.persister.commit(Closed { changes, post_commit, commands: std::mem::take(&mut self.decided) });
         Ok(())
@@ -256,14 +261,24 @@ impl Decider {
 
     /// Deletes some of what is due to go.
     fn sweep(&mut self) -> Result<(), StoreError> {
-        let now = self.shard.now;
+        let (now, has_room) = (self.shard.now, self.has_room_to_sweep());
         match &mut self.retention {
-            Some(retention) if retention.next() <= now => {
+            Some(retention) if retention.next() <= now && has_room => {
                 let (_, waiting_since) = self.shard.queue.waiting();
-                retention.sweep(&mut self.shard.rows, now, waiting_since)
+                let before = self.shard.written().rows;
+                retention.sweep(&mut self.shard.rows, now, waiting_since)?;
+                self.has_swept = self.shard.written().rows > before;
+                Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether retention may add to the open change set: once, since whoever calls meanwhile waits for
+    /// what it deletes to be committed, and while half of it is left for whatever else comes.
+    fn has_room_to_sweep(&self) -> bool {
+        let written = self.shard.written();
+        !self.has_swept && written.rows < OPEN_ROWS_MAX / 2 && written.bytes < OPEN_BYTES_MAX / 2
     }
 
     fn next_sweep(&self) -> Option<Timestamp> {

@@ -29,7 +29,7 @@ pub use check::Problem;
 pub(crate) use check::{check, size};
 pub(crate) use db::{Fence, Store};
 pub(crate) use error::{OpenError, StoreError};
-pub(crate) use read::Read;
+pub(crate) use read::{Newer, Read};
 pub(crate) use view::View;
 pub(crate) use waits::NextWait;
 pub(crate) use working_set::{WorkingSet, Written};

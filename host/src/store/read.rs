@@ -14,8 +14,9 @@ use super::error::StoreError;
 use super::keys::{self, NAMESPACE, SCHEDULED_STATUSES};
 use super::records::Counts;
 use super::rows::{
-    ConcurrencyRow, CronRow, Due, EventRow, IdempotencyRow, IdempotencyScope, JournalEntry, ModuleRow,
-    RunRow, RunWaitRow, ScheduledRow, ScheduledStatus, TimerLine, VersionRow, Work, WorkflowRow,
+    ConcurrencyRow, CronRow, Due, EndedRun, EndedScheduled, EventRow, IdempotencyRow, IdempotencyScope,
+    JournalEntry, ModuleRow, RunRow, RunWaitRow, ScheduledRow, ScheduledStatus, TimerLine, VersionRow, Work,
+    WorkflowRow,
 };
 use super::source::{Access, Order, Source, Span, visit_merged};
 use super::tables;
@@ -25,6 +26,13 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// Row of `meta`: before which time retention may have deleted things, as eight bytes, big endian.
 pub(super) const KEPT_SINCE_KEY: &str = "kept-since";
+
+/// What a visitor wants of the things behind the one that it was shown, which are newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Newer {
+    Wanted,
+    Unwanted,
+}
 
 /// Questions to the store. Every one can fail with [`StoreError`] when the disk does or when a row
 /// cannot be read. A `visit_` method calls its closure for each answer until it breaks off.
@@ -165,22 +173,39 @@ pub(crate) trait Read: Source + Sized {
         Ok(all.into_iter().map(|(workflow, counts)| (workflow, counts.by_status)).collect())
     }
 
-    /// The runs of a workflow that have a status, oldest first, made later than `after`.
-    fn visit_oldest_runs(
+    /// The runs that have ended, by workflow and status and then oldest first, behind `after`, until
+    /// `limit` keys were looked at. When a run is too new for the visitor, so are those behind it of
+    /// its workflow and status, and they are left out. Returns behind which run to go on, if there may
+    /// be more.
+    fn visit_ended_runs(
         &self,
-        workflow: &WorkflowName,
-        status: Status,
-        after: Option<RunId>,
-        mut visit: impl FnMut(RunId) -> ControlFlow<()>,
-    ) -> Result<()> {
-        let under = (NAMESPACE, workflow, status);
-        let span = Span::under(under).after(after.map(|id| (NAMESPACE, workflow, status, id)));
-        for entry in self.scan_keys(tables::RUNS_BY_STATUS, span)? {
-            if visit(entry?.3).is_break() {
-                break;
+        after: Option<&EndedRun>,
+        limit: usize,
+        mut visit: impl FnMut(&EndedRun) -> Newer,
+    ) -> Result<Option<EndedRun>> {
+        let all = || Span::under(NAMESPACE);
+        let mut span = all().after(after.map(|(workflow, status, id)| (NAMESPACE, workflow, *status, *id)));
+        let mut looked_at = 0;
+        loop {
+            let mut passed = None;
+            for entry in self.scan_keys(tables::RUNS_BY_STATUS, span)? {
+                let (_, workflow, status, id) = entry?;
+                let key = (workflow, status, id);
+                looked_at += 1;
+                let leaves_out = !status.is_final() || matches!(visit(&key), Newer::Unwanted);
+                if looked_at >= limit {
+                    let last_of_all = RunId::from_bytes([u8::MAX; 16]);
+                    return Ok(Some(if leaves_out { (key.0, status, last_of_all) } else { key }));
+                }
+                if leaves_out {
+                    passed = Some(key);
+                    break;
+                }
             }
+            let Some((workflow, status, _)) = passed else { return Ok(None) };
+            let Some(rest) = all().past((NAMESPACE, &workflow, status)) else { return Ok(None) };
+            span = rest;
         }
-        Ok(())
     }
 
     /// How many runs there are of each status, in the order of [`Status::ALL`].
@@ -312,9 +337,30 @@ pub(crate) trait Read: Source + Sized {
         self.get(tables::EVENTS, id)
     }
 
-    /// All events, oldest first.
-    fn visit_oldest_events(&self, visit: impl FnMut(EventRow) -> ControlFlow<()>) -> Result<()> {
-        visit_rows(self.scan(tables::EVENTS, Span::all())?, visit)
+    /// The scheduled runs that fired or were cancelled, by status and the time that they were scheduled
+    /// for, behind `after`.
+    fn visit_ended_scheduled(
+        &self,
+        after: Option<EndedScheduled>,
+        mut visit: impl FnMut(EndedScheduled) -> ControlFlow<()>,
+    ) -> Result<()> {
+        // Their codes come last.
+        let span = Span::all().from(ScheduledStatus::Fired).after(after);
+        for key in self.scan_keys(tables::SCHEDULED_BY_TIME, span)? {
+            if visit(key?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All events, oldest first, newer than `after`.
+    fn visit_oldest_events(
+        &self,
+        after: Option<EventId>,
+        visit: impl FnMut(EventRow) -> ControlFlow<()>,
+    ) -> Result<()> {
+        visit_rows(self.scan(tables::EVENTS, Span::all().after(after))?, visit)
     }
 
     /// All events, newest first, older than `before`.

@@ -4,7 +4,7 @@
 use dormouse_core::id::{
     CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
 };
-use dormouse_core::run::{Run, RunSpec, TaskTimer, Transition};
+use dormouse_core::run::{Run, RunSpec, Status, TaskTimer, Transition};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::FilterIndex;
 use dormouse_core::workflow::{CronSpec, Json, Metadata, Priority, Workflow};
@@ -52,6 +52,13 @@ pub(crate) struct RunRow {
     pub(crate) spec: RunSpec,
     pub(crate) run: Run,
 }
+
+/// Where a run that has ended stands among those: by workflow, by status, then oldest first.
+pub(crate) type EndedRun = (WorkflowName, Status, RunId);
+
+/// Where a scheduled run that fired or was cancelled stands among those: by status, then by the time
+/// that it was scheduled for.
+pub(crate) type EndedScheduled = (ScheduledStatus, Timestamp, ScheduledId);
 
 /// Something that is due at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,7 +8,7 @@ use dormouse_core::wait::FilterIndex;
 
 use super::samples::*;
 use crate::store::rows::*;
-use crate::store::{Deleted, NextWait, Read, StoreError, WorkingSet};
+use crate::store::{Deleted, Newer, NextWait, Read, StoreError, WorkingSet};
 
 type Result<T = ()> = std::result::Result<T, StoreError>;
 
@@ -156,6 +156,41 @@ fn children_are_listed_in_the_order_of_their_birth() {
     assert_eq!(after(None), [run_id(2), run_id(3), run_id(4)]);
     assert_eq!(after(Some(run_id(2))), [run_id(3), run_id(4)]);
     assert_eq!(after(Some(run_id(4))), []);
+}
+
+#[test]
+fn ended_runs_are_gone_through_by_workflow_and_status_as_far_as_they_are_old() {
+    use Status::{Cancelled, Completed, Running};
+    let store = store();
+    let rows = [
+        (1, "mail", Completed),
+        (2, "mail", Completed),
+        (3, "mail", Running),
+        (4, "mail", Cancelled),
+        (7, "mail", Completed),
+        (8, "mail", Completed),
+        (5, "post", Completed),
+        (9, "post", Completed),
+    ];
+    store.transact(|tx| rows.into_iter().try_for_each(|(n, w, s)| insert(tx, &row(n, w, s)))).unwrap();
+    let view = store.view();
+    for limit in 1..10 {
+        let (mut old, mut shown, mut after) = (Vec::new(), Vec::new(), None);
+        loop {
+            let go_on = view.visit_ended_runs(after.as_ref(), limit, |(.., id)| {
+                shown.push(*id);
+                let is_old = *id < run_id(6);
+                old.extend(is_old.then_some(*id));
+                if is_old { Newer::Wanted } else { Newer::Unwanted }
+            });
+            after = go_on.unwrap();
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(old, [1, 2, 4, 5].map(run_id), "{limit} at a time");
+        assert_eq!(shown, [1, 2, 7, 4, 5, 9].map(run_id), "{limit} at a time");
+    }
 }
 
 #[test]
