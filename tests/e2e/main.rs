@@ -21,6 +21,7 @@ mod golden;
 mod hostile;
 mod idle;
 mod journal;
+mod lists;
 mod metrics;
 mod modules;
 mod openapi;

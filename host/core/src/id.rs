@@ -21,6 +21,15 @@ macro_rules! uuid_id {
                 Self(uuid::Builder::from_unix_timestamp_millis(time.as_millis(), &random).into_uuid())
             }
 
+            /// What sorts before all ids that are made at this time or later, and after all others. No
+            /// such id is ever made.
+            #[must_use]
+            pub fn first_at(time: Timestamp) -> Self {
+                let mut bytes = [0; 16];
+                bytes[..6].copy_from_slice(&time.as_millis().to_be_bytes()[2..]);
+                Self::from_bytes(bytes)
+            }
+
             /// The 16 bytes, in the order in which ids sort.
             #[must_use]
             pub fn to_bytes(self) -> [u8; 16] {
@@ -271,6 +280,9 @@ mod tests {
         assert_eq!(early.time(), Timestamp::from_millis(1));
         assert_eq!(early.to_string().parse(), Ok(early));
         assert_eq!(RunId::from_bytes(late.to_bytes()), late);
+        let border = RunId::first_at(late.time());
+        assert!(early < border && border < late);
+        assert_eq!(border.time(), late.time());
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub(super) struct ListQuery {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Rows<T> {
     pub(super) rows: Vec<T>,
-    /// Where the next stretch begins; `null` at the end.
+    /// Where the next stretch begins; `null` at the end. A stretch may have fewer rows than the limit,
+    /// or none, where few pass the filter.
     pub(super) next_cursor: Option<String>,
 }
 

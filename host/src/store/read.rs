@@ -144,6 +144,22 @@ pub(crate) trait Read: Source + Sized {
         Ok(())
     }
 
+    /// The same newest first, made earlier than `before`.
+    fn visit_newest_children(
+        &self,
+        parent: RunId,
+        before: Option<RunId>,
+        mut visit: impl FnMut(RunId) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let span = Span::under(parent).before(before.map(|child| (parent, child)));
+        for entry in self.scan_keys_in(tables::RUN_CHILDREN, span, Order::Descending)? {
+            if visit(entry?.1).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// How many runs a workflow has of each status, in the order of [`Status::ALL`].
     fn run_counts(&self, workflow: &WorkflowName) -> Result<[u64; Counts::LEN]> {
         Ok(self.counts(workflow)?.by_status)

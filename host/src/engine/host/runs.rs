@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Host, Result, paged};
+use super::{Host, ID_LEAD_MAX, Result, Stretch, earlier};
 use crate::engine::bulk::only;
 use crate::engine::requests::{Page, Paged, RunFilter, StartRun, Started, TriggerFilter, TriggerKind};
 use crate::engine::runs::{Replay, unknown_run};
@@ -92,35 +92,22 @@ impl Host {
 
     pub(crate) fn runs(&self, filter: &RunFilter, page: Page<RunId>) -> Result<Paged<RunRow, RunId>> {
         self.scan(|store| {
-            let mut rows = Vec::new();
+            let mut stretch = Stretch::new(page.limit);
             let mut failed = None;
             let visit = |id: RunId| match store.run(id) {
-                Ok(row) => {
-                    rows.extend(row.filter(|row| matches(filter, row)));
-                    if rows.len() > page.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                }
+                Ok(row) => stretch.look(id, row.filter(|row| matches(filter, row))),
                 Err(error) => {
                     failed = Some(error);
                     ControlFlow::Break(())
                 }
             };
+            let before =
+                earlier(page.after, filter.until.map(|until| RunId::first_at(until.after(ID_LEAD_MAX))));
             match filter.parent {
-                Some(parent) => {
-                    let mut children = Vec::new();
-                    store.visit_children(parent, None, |child| {
-                        children.push(child);
-                        ControlFlow::Continue(())
-                    })?;
-                    let newest_first = children.into_iter().rev();
-                    let behind = newest_first.filter(|child| page.after.is_none_or(|after| *child < after));
-                    let _ = behind.map(visit).find(ControlFlow::is_break);
-                }
-                None => store.visit_run_ids(filter.workflow.as_ref(), filter.status, page.after, visit)?,
+                Some(parent) => store.visit_newest_children(parent, before, visit)?,
+                None => store.visit_run_ids(filter.workflow.as_ref(), filter.status, before, visit)?,
             }
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            Ok(paged(rows, page.limit, |row: &RunRow| row.spec.id))
+            failed.map_or_else(|| Ok(stretch.paged()), Err)
         })
     }
 

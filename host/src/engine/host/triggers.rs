@@ -9,7 +9,7 @@ use dormouse_core::id::{CronId, CronName, EventId, RunId, ScheduledId, WorkflowN
 use dormouse_core::validate::validate_cron;
 use dormouse_core::workflow::{Json, Overlap};
 
-use super::{Host, Result, paged};
+use super::{Host, ID_LEAD_MAX, Result, Stretch, earlier};
 use crate::engine::bulk::only;
 use crate::engine::requests::{
     CronChange, CronFilter, EventCursor, EventFilter, Page, Paged, PushEvent, ScheduleRun, ScheduledChange,
@@ -36,16 +36,15 @@ impl Host {
 
     pub(crate) fn crons(&self, filter: &CronFilter, page: Page<CronId>) -> Result<Paged<CronRow, CronId>> {
         self.scan(|store| {
-            let mut rows = Vec::new();
+            let mut stretch = Stretch::new(page.limit);
             store.visit_crons(page.after, |row: CronRow| {
                 let wanted = filter.workflow.as_ref().is_none_or(|workflow| row.workflow == *workflow)
                     && filter.name.as_ref().is_none_or(|name| row.name.as_str() == name)
                     && filter.enabled.is_none_or(|enabled| row.enabled == enabled)
                     && row.spec.metadata.contains_all(&filter.metadata);
-                rows.extend(wanted.then_some(row));
-                if rows.len() > page.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                stretch.look(row.id, wanted.then_some(row))
             })?;
-            Ok(paged(rows, page.limit, |row: &CronRow| row.id))
+            Ok(stretch.paged())
         })
     }
 
@@ -126,14 +125,13 @@ impl Host {
         page: Page<ScheduledCursor>,
     ) -> Result<Paged<ScheduledRow, ScheduledCursor>> {
         self.scan(|store| {
-            let mut rows = Vec::new();
+            let mut stretch = Stretch::new(page.limit);
             store.visit_scheduled(filter.status, page.after, |row: ScheduledRow| {
                 let wanted = filter.workflow.as_ref().is_none_or(|workflow| row.workflow == *workflow)
                     && row.metadata.contains_all(&filter.metadata);
-                rows.extend(wanted.then_some(row));
-                if rows.len() > page.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                stretch.look((row.trigger_at, row.id), wanted.then_some(row))
             })?;
-            Ok(paged(rows, page.limit, |row: &ScheduledRow| (row.trigger_at, row.id)))
+            Ok(stretch.paged())
         })
     }
 
@@ -145,12 +143,19 @@ impl Host {
         most: usize,
     ) -> Result<Vec<ScheduledId>> {
         let filter = ScheduledFilter { status: filter.status.or(Some(ScheduledStatus::Pending)), ..filter };
-        let matching = self.scheduled_runs(&filter, Page { limit: most, after: None })?;
-        if matching.next.is_some() {
-            let text = format!("the filter matches more than {most} scheduled runs; narrow it");
-            return Err(Error::invalid("too_many_scheduled_runs", "filter", text));
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.scheduled_runs(&filter, Page { limit: most + 1, after })?;
+            ids.extend(page.rows.into_iter().map(|row| row.id));
+            if ids.len() > most {
+                let text = format!("the filter matches more than {most} scheduled runs; narrow it");
+                return Err(Error::invalid("too_many_scheduled_runs", "filter", text));
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(ids);
+            }
         }
-        Ok(matching.rows.into_iter().map(|row| row.id).collect())
     }
 
     pub(crate) async fn change_scheduled(
@@ -238,18 +243,19 @@ impl Host {
         let pattern =
             pattern.map_err(|error| Error::invalid("invalid_key_pattern", "key", error.to_string()))?;
         self.scan(|store| {
-            let mut rows = Vec::new();
-            store.visit_events(page.after, |row: EventRow| {
+            let mut stretch = Stretch::new(page.limit);
+            let before =
+                earlier(page.after, filter.until.map(|until| EventId::first_at(until.after(ID_LEAD_MAX))));
+            store.visit_events(before, |row: EventRow| {
                 if filter.since.is_some_and(|since| row.pushed_at < since) {
                     return ControlFlow::Break(());
                 }
                 let wanted = pattern.as_ref().is_none_or(|pattern| pattern.matches(&row.key))
                     && filter.until.is_none_or(|until| row.pushed_at < until)
                     && row.metadata.contains_all(&filter.metadata);
-                rows.extend(wanted.then_some(row));
-                if rows.len() > page.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                stretch.look(row.id, wanted.then_some(row))
             })?;
-            Ok(paged(rows, page.limit, |row: &EventRow| row.id))
+            Ok(stretch.paged())
         })
     }
 }

@@ -156,6 +156,10 @@ fn children_are_listed_in_the_order_of_their_birth() {
     assert_eq!(after(None), [run_id(2), run_id(3), run_id(4)]);
     assert_eq!(after(Some(run_id(2))), [run_id(3), run_id(4)]);
     assert_eq!(after(Some(run_id(4))), []);
+    let before = |cursor| collect(2, |f| reader.visit_newest_children(run_id(0), cursor, f));
+    assert_eq!(before(None), [run_id(4), run_id(3)]);
+    assert_eq!(before(Some(run_id(3))), [run_id(2)]);
+    assert_eq!(before(Some(run_id(2))), []);
 }
 
 #[test]
