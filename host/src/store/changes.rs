@@ -109,6 +109,28 @@ impl ChangeSet {
     }
 }
 
+/// Layers of change sets, the oldest first.
+impl ChangeSet {
+    /// Joins the newest layers while the older one of two is not much larger, so that there are few of
+    /// them and each row is copied a few times at most. Leaves the first `fixed` as they are.
+    pub(super) fn join_small(layers: &mut Vec<Arc<Self>>, fixed: usize) {
+        while let [.., older, newer] = layers.as_slice()
+            && layers.len() >= fixed + 2
+            && older.rows <= 2 * newer.rows
+        {
+            let joined = Arc::new(Self::merge(older, newer));
+            layers.truncate(layers.len() - 2);
+            layers.push(joined);
+        }
+    }
+
+    /// All layers as one, the small ones first.
+    pub(super) fn join_all(layers: &[Arc<Self>]) -> Option<Arc<Self>> {
+        let newest_first = layers.iter().rev().cloned();
+        newest_first.reduce(|newer, older| Arc::new(Self::merge(&older, &newer)))
+    }
+}
+
 fn is_sorted(entries: &[Entry]) -> bool {
     entries.windows(2).all(|pair| pair[0].key < pair[1].key)
 }

@@ -29,7 +29,7 @@ use super::{migrate, tables};
 
 /// A checkpoint begins when so many bytes of changes have gathered in memory and in the log. More
 /// would make a restart longer and the memory larger; larger transactions gain nothing.
-const CHECKPOINT_BYTES: usize = 4 << 20;
+const CHECKPOINT_BYTES: usize = 1 << 20;
 
 /// While a checkpoint runs, commits wait when so many bytes have gathered besides: work comes in
 /// faster than the disk takes it.
@@ -129,13 +129,13 @@ impl Store {
         if !identity.is_current() {
             // The log is of the old format, too.
             if let Some(changes) = changes.take() {
-                write(&database, &[Arc::new(changes)], log.last())?;
+                write(&database, &[changes], log.last())?;
                 log.free_other();
             }
             migrate::bring_up_to_date(&database, identity)?;
         }
         let opened = Arc::new(Opened { database, closed: watch::Sender::new(()) });
-        let layers: Vec<_> = changes.map(Arc::new).into_iter().collect();
+        let layers: Vec<_> = changes.into_iter().collect();
         let view = View::new(Arc::new(opened.base()?), layers);
         let (checkpoints, begun) = channel();
         let waiting_bytes = view.layers().iter().map(|layer| layer.bytes()).sum();
@@ -199,7 +199,7 @@ impl Store {
         let mut layers = view.layers().to_vec();
         commits.waiting_bytes += changes.bytes();
         layers.push(changes);
-        join_small(&mut layers, checkpointed);
+        ChangeSet::join_small(&mut layers, checkpointed);
         let view = inner.show(View::new(Arc::clone(view.base()), layers));
         if commits.waiting_bytes >= inner.checkpoint_bytes && commits.checkpoint.is_none() {
             commits.begin_checkpoint(&view)?;
@@ -349,19 +349,6 @@ fn run_checkpoints(begun: &Receiver<Arc<Inner>>) {
     }
 }
 
-/// Joins the newest layers while the older one of two is not much larger, so that there are few of
-/// them and each row is copied a few times at most. Leaves the first `fixed` as they are.
-fn join_small(layers: &mut Vec<Arc<ChangeSet>>, fixed: usize) {
-    while let [.., older, newer] = layers.as_slice()
-        && layers.len() >= fixed + 2
-        && older.rows() <= 2 * newer.rows()
-    {
-        let joined = Arc::new(ChangeSet::merge(older, newer));
-        layers.truncate(layers.len() - 2);
-        layers.push(joined);
-    }
-}
-
 /// Writes layers of changes into the database, oldest first, in one transaction that also says up to
 /// which change set it has them.
 fn write(database: &Database, layers: &[Arc<ChangeSet>], up_to: Number) -> Result<(), StoreError> {
@@ -369,8 +356,7 @@ fn write(database: &Database, layers: &[Arc<ChangeSet>], up_to: Number) -> Resul
     txn.set_durability(Durability::Immediate)?;
     // Opening the file after a kill does not walk through it.
     txn.set_quick_repair(true);
-    let Some((first, newer)) = layers.split_first() else { return Ok(()) };
-    let all = newer.iter().fold(Arc::clone(first), |all, newer| Arc::new(ChangeSet::merge(&all, newer)));
+    let Some(all) = ChangeSet::join_all(layers) else { return Ok(()) };
     apply(&txn, &all)?;
     migrate::note_logged(&txn, up_to)?;
     Ok(txn.commit()?)

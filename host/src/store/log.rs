@@ -18,7 +18,7 @@ use super::tables;
 pub(super) const GROWTH_BYTES: u64 = 256 << 10;
 
 /// A file that is longer than this, after a large change set, is cut down when its turn comes again.
-pub(super) const KEPT_BYTES_MAX: u64 = 16 << 20;
+pub(super) const KEPT_BYTES_MAX: u64 = 4 << 20;
 
 /// What stands before the changes of a record: number, length and checksum.
 pub(super) const HEADER_BYTES: usize = 8 + 4 + 4;
@@ -67,7 +67,7 @@ impl fmt::Debug for Log {
 pub(super) struct Replayed {
     pub(super) log: Log,
     /// All its change sets as one.
-    pub(super) changes: Option<ChangeSet>,
+    pub(super) changes: Option<Arc<ChangeSet>>,
 }
 
 impl Log {
@@ -84,7 +84,7 @@ impl Log {
         let mut log = Self { files, current: 0, other_needed: false, end: 0, last, store };
         let mut order = [0, 1];
         order.sort_by_key(|file| Record::first(&contents[*file], store).map_or(0, |record| record.number));
-        let mut changes: Option<ChangeSet> = None;
+        let mut layers: Vec<Arc<ChangeSet>> = Vec::new();
         for file in order {
             let mut at = 0;
             while let Some(record) = Record::read(&contents[file], at, store) {
@@ -99,17 +99,14 @@ impl Log {
                 if record.number != log.last + 1 {
                     return Err(LogError::Gap { found: record.number, last: log.last });
                 }
-                let newer = record.decode()?;
-                log.other_needed |= changes.is_some() && log.current != file;
-                changes = Some(match changes {
-                    Some(older) => ChangeSet::merge(&older, &newer),
-                    None => newer,
-                });
+                log.other_needed |= !layers.is_empty() && log.current != file;
+                layers.push(Arc::new(record.decode()?));
+                ChangeSet::join_small(&mut layers, 0);
                 log.last = record.number;
                 (log.current, log.end) = (file, at as u64);
             }
         }
-        Ok(Replayed { log, changes })
+        Ok(Replayed { log, changes: ChangeSet::join_all(&layers) })
     }
 
     /// The number of the change set that was appended last.
