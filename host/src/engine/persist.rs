@@ -62,7 +62,19 @@ impl Persister {
     }
 }
 
+/// Tells the deciding thread when this one panics: it would wait for a commit for ever.
+struct Alarm<'a>(&'a Arc<Shared>);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send(Command::CommitFailed);
+        }
+    }
+}
+
 fn run(shared: &Arc<Shared>, incoming: &Receiver<Closed>) -> Result<(), StoreError> {
+    let _alarm = Alarm(shared);
     while let Ok(Closed { changes, post_commit, commands }) = incoming.recv() {
         let begun = Instant::now();
         let committed = match changes {
