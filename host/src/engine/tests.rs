@@ -13,7 +13,7 @@ use world::World;
 
 /// How many worlds there are, and how many things happen in each.
 const SEEDS: u64 = 16;
-const HAPPENINGS: usize = 400;
+const HAPPENINGS: usize = 600;
 
 /// Whatever happens and whenever the machine loses power: all that was answered is there, nothing is there
 /// by half or twice, nothing is forgotten, and the store is sound.

@@ -158,7 +158,7 @@ impl World {
 
     /// One thing.
     pub(super) fn happen(&mut self) {
-        match self.roll(40) {
+        match self.roll(48) {
             0..6 => self.start_run(),
             6..16 => self.end_step(),
             16 => self.cancel_run(),
@@ -168,13 +168,13 @@ impl World {
             21 if self.once_in(2) => self.deploy(),
             21 => self.log(),
             22..25 => self.pass_time(),
-            25..28 => self.decide(|_| {}),
-            28..31 => self.close(),
-            31..34 => self.commit(),
-            34..37 => self.do_next(),
-            37 => self.hear_of_commit(),
-            38 => self.begin_or_end_checkpoint(),
-            _ if self.once_in(3) => self.stop(),
+            25..27 => self.decide(|_| {}),
+            27..31 => self.close(),
+            31..35 => self.commit(),
+            35..38 => (0..=self.roll(6)).for_each(|_| self.do_next()),
+            38..42 => self.hear_of_commit(),
+            42..46 => self.begin_or_end_checkpoint(),
+            _ if self.once_in(6) => self.stop(),
             _ if self.once_in(2) => self.kill(true, false),
             _ => {}
         }
