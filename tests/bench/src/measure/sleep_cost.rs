@@ -1,7 +1,7 @@
 //! What one sleep and wake costs, after a few of them and after many: it must not grow with the
 //! number of sleeps that lie behind a run.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::Bench;
 use crate::beside::Beside;
@@ -31,9 +31,8 @@ pub(crate) async fn sleep_cost(bench: &Bench, rows: &mut Vec<Row>) -> Result<()>
     for sleep_ms in [0, 1] {
         let (mut early, mut late) = (Vec::new(), Vec::new());
         for _ in 0..bench.size(RUNS) {
-            let laps = laps(&mut client, sleep_ms).await?;
-            early.push(mean(&laps[FEW..FEW + STRETCH]));
-            late.push(mean(&laps[MANY..]));
+            early.push(mean(&laps(&mut client, FEW, sleep_ms).await?));
+            late.push(mean(&laps(&mut client, MANY, sleep_ms).await?));
         }
         let early = Samples::new(early).context("no run was measured")?;
         let late = Samples::new(late).context("no run was measured")?;
@@ -56,18 +55,22 @@ pub(crate) async fn sleep_cost(bench: &Bench, rows: &mut Vec<Row>) -> Result<()>
 
     // In a run of its own: a call beside a sleep shares its commit, and so its cost.
     let beside = Beside::start(host.address())?;
-    laps(&mut client, 0).await?;
+    laps(&mut client, MANY, 0).await?;
     rows.push(beside.end().await?);
     Ok(())
 }
 
-/// How long each sleep of a run took in milliseconds, from one wake to the next, by its history.
-async fn laps(client: &mut Client, sleep_ms: u64) -> Result<Vec<f64>> {
-    let sleeps = MANY + STRETCH;
+/// How long each of the last sleeps of a run took in milliseconds, from one wake to the next, by the end
+/// of its history, with so many behind them.
+async fn laps(client: &mut Client, behind: usize, sleep_ms: u64) -> Result<Vec<f64>> {
+    let sleeps = behind + STRETCH;
     let run = client.complete(COUNTER, &programs::counter(sleeps, sleep_ms)).await?;
     let history = client.history(&run.id).await?;
     let steps = history.iter().filter(|transition| transition.status == "running");
     let steps = steps.map(|transition| parse_ms(&transition.at)).collect::<Result<Vec<_>>>()?;
-    ensure!(steps.len() == sleeps + 1, "a run that slept {sleeps} times was taken up {} times", steps.len());
-    Ok(steps.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect())
+    let last = steps.len().checked_sub(STRETCH + 1).map(|first| &steps[first..]);
+    let last = last.with_context(|| {
+        format!("the history of a run that slept {sleeps} times has {} wakes", steps.len())
+    })?;
+    Ok(last.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect())
 }
