@@ -30,8 +30,11 @@ use crate::store::{Read, Store, StoreError, View};
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Operations that may stand before the deciding thread at once; further callers wait their turn.
-const OPERATIONS_MAX: usize = 8192;
+/// Places before the deciding thread; further callers wait their turn. An operation takes one, and one
+/// more for each [`PLACE_BYTES`] that it carries: so at most 8,192 operations, or 256 MiB of them, are in
+/// memory, whether or not their callers still wait.
+const PLACES: u32 = 8192;
+const PLACE_BYTES: usize = 32 << 10;
 
 /// Why a host could not start.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +101,7 @@ impl Host {
         };
         let thread = std::thread::Builder::new().name("dormouse-decide".to_owned()).spawn(run);
         let decider = Arc::new(Mutex::new(Some(thread.map_err(StartError::Thread)?)));
-        Ok(Self { shared, admission: Arc::new(Semaphore::new(OPERATIONS_MAX)), decider, ended })
+        Ok(Self { shared, admission: Arc::new(Semaphore::new(PLACES as usize)), decider, ended })
     }
 
     /// Commits what is under way and ends the deciding thread. Steps that run are given up; the next
@@ -137,12 +140,21 @@ impl Host {
         answer.await.unwrap_or(None)
     }
 
-    /// Has an operation decided, and answers when what it decided is durable.
+    /// Has an operation decided that carries no payload, and answers when what it decided is durable.
     async fn operate<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Shard) -> Handled<T> + Send + 'static,
     ) -> Result<T> {
-        self.operate_with(|shard, reply| {
+        self.operate_on(0, operation).await
+    }
+
+    /// The same for an operation that carries so many bytes.
+    async fn operate_on<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        operation: impl FnOnce(&mut Shard) -> Handled<T> + Send + 'static,
+    ) -> Result<T> {
+        self.operate_with(bytes, |shard, reply| {
             let outcome = operation(shard);
             shard.answer(reply, outcome)
         })
@@ -152,12 +164,15 @@ impl Host {
     /// The same for an operation that sees to its answer itself.
     async fn operate_with<T: Send + 'static>(
         &self,
+        bytes: usize,
         operation: impl FnOnce(&mut Shard, Reply<T>) -> std::result::Result<(), StoreError> + Send + 'static,
     ) -> Result<T> {
         let stopping = || {
             Error::new(ErrorKind::Unavailable, "stopping", "the host is stopping; try again when it is up")
         };
-        let admitted = Arc::clone(&self.admission).acquire_owned().await.map_err(|_| stopping())?;
+        let places = places(bytes);
+        let admitted = Arc::clone(&self.admission).acquire_many_owned(places).await;
+        let admitted = admitted.map_err(|_| stopping())?;
         let (reply, answer) = oneshot::channel();
         let operation = Box::new(move |shard: &mut Shard| operation(shard, reply));
         if !self.shared.send(Command::Operate { operation, admitted }) {
@@ -175,6 +190,11 @@ impl Host {
     fn read<T>(&self, read: impl FnOnce(&View) -> std::result::Result<T, StoreError>) -> Result<T> {
         read(&self.shared.store.view()).map_err(|error| Error::internal(&error))
     }
+}
+
+/// How many places an operation takes that carries so many bytes.
+fn places(bytes: usize) -> u32 {
+    u32::try_from(1 + bytes / PLACE_BYTES).unwrap_or(PLACES).min(PLACES)
 }
 
 /// The time in an id is at most so much later than that of the row, which is the moment at which the
@@ -230,4 +250,15 @@ fn paged<T, C>(mut rows: Vec<T>, limit: usize, cursor: impl Fn(&T) -> C) -> Page
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(cursor);
     Paged { rows, next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_takes_places_for_what_it_carries() {
+        assert_eq!([0, 1, PLACE_BYTES - 1, PLACE_BYTES, 2 << 20].map(places), [1, 1, 1, 2, 65]);
+        assert_eq!(places(usize::MAX), PLACES, "the largest one still comes in");
+    }
 }

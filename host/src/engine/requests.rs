@@ -63,6 +63,13 @@ pub(crate) struct StartRun {
     pub(crate) idempotency: Option<(String, Duration)>,
 }
 
+impl StartRun {
+    /// About how many bytes it carries.
+    pub(crate) fn bytes(&self) -> usize {
+        self.input.as_str().len()
+    }
+}
+
 /// The outcome of a call.
 #[derive(Debug, Clone)]
 pub(crate) struct Started {
@@ -181,6 +188,13 @@ pub(crate) struct PushEvent {
     pub(crate) priority: Option<Priority>,
     /// Remembered for a day.
     pub(crate) idempotency_key: Option<String>,
+}
+
+impl PushEvent {
+    /// About how many bytes it carries.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.as_str().len()
+    }
 }
 
 /// Which events to list, newest first.

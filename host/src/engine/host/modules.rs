@@ -20,7 +20,7 @@ impl Host {
         let mut inspection = self.shared.runtime.inspect(bytes.clone()).await?;
         let workflows = std::mem::take(&mut inspection.workflows);
         let prepared = self.prepare(inspection.digest, workflows)?;
-        self.operate(move |shard| shard.deploy(inspection, prepared, &bytes)).await
+        self.operate_on(bytes.len(), move |shard| shard.deploy(inspection, prepared, &bytes)).await
     }
 
     /// Compiles what the deciding thread is going to need of a module: what it declares and, as it may

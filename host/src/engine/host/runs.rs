@@ -38,7 +38,7 @@ impl Host {
             entry.check_call(&request.input, &request.metadata)?;
             entry.target.clone()
         };
-        self.operate_with(move |shard, reply| {
+        self.operate_with(request.bytes(), move |shard, reply| {
             let outcome = shard.start_run(target, request);
             shard.answer_started(reply, outcome)
         })
@@ -59,7 +59,7 @@ impl Host {
             (entry.target.clone(), requests.into_iter().map(checked).collect())
         };
         each_checked(requests, |requests| {
-            self.operate(move |shard| {
+            self.operate_on(requests.iter().map(StartRun::bytes).sum(), move |shard| {
                 shard.each(requests, |shard, request| shard.start_run(target.clone(), request))
             })
         })

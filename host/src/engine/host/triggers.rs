@@ -109,7 +109,8 @@ impl Host {
         request: ScheduleRun,
     ) -> Result<ScheduledRow> {
         self.check_input(&workflow, &request.input)?;
-        self.operate(move |shard| shard.schedule_run(workflow, request)).await
+        self.operate_on(request.input.as_str().len(), move |shard| shard.schedule_run(workflow, request))
+            .await
     }
 
     pub(crate) fn scheduled(&self, id: ScheduledId) -> Result<ScheduledRow> {
@@ -182,7 +183,8 @@ impl Host {
         };
         let changes = tokio::task::block_in_place(|| changes.into_iter().map(checked).collect());
         each_checked(changes, |changes| {
-            self.operate(move |shard| {
+            let inputs = changes.iter().filter_map(|(_, change)| change.input.as_ref());
+            self.operate_on(inputs.map(|input| input.as_str().len()).sum(), move |shard| {
                 shard.each(changes, |shard, (id, change)| shard.change_scheduled(id, change))
             })
         })
@@ -226,7 +228,8 @@ impl Host {
         };
         // Filters may take a while.
         let requests: Vec<_> = tokio::task::block_in_place(|| requests.into_iter().map(matched).collect());
-        self.operate_with(move |shard, reply| shard.push_events(requests, reply)).await
+        let bytes = requests.iter().map(|(request, _)| request.bytes()).sum();
+        self.operate_with(bytes, move |shard, reply| shard.push_events(requests, reply)).await
     }
 
     pub(crate) fn event(&self, id: EventId) -> Result<EventRow> {
