@@ -39,7 +39,7 @@ impl StatusLabel {
     }
 }
 
-/// The queue, as the writer left it.
+/// The queue, as the last commit left it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct QueueState {
     /// Task runs that wait for a slot.

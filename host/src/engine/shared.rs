@@ -1,4 +1,4 @@
-//! What the writer, the steps and the callers of the host share.
+//! What the deciding thread, the steps and the callers of the host share.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -39,7 +39,7 @@ impl Shared {
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Hands a command to the writer; says whether there still is one.
+    /// Hands a command to the deciding thread; says whether there still is one.
     ///
     /// The channel has no bound of its own: callers of the API are admitted one by one, and what
     /// steps send is bounded by the slots and by the limits of a step.
