@@ -74,11 +74,15 @@ impl Shard {
                     let rest = self.match_waits(&mut row, cursor, begun + PORTION_TIME)?;
                     self.rows.put_event(&row)?;
                     if rest.is_none() {
-                        self.has_matched(&row)?;
+                        self.has_matched(event, row.settled_waits)?;
                     }
                     Ok(rest.map(|cursor| Work::MatchEvent { event, cursor }))
                 }
-                None => Ok(None),
+                // Retention has taken it.
+                None => {
+                    self.has_matched(event, 0)?;
+                    Ok(None)
+                }
             },
             Work::LookBack { run, task, wait, since, before, looked_at } => {
                 self.look_back(LookBack { run, task, wait, since, before, looked_at }, begun + PORTION_TIME)

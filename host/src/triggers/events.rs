@@ -42,13 +42,14 @@ impl Shard {
         Ok(())
     }
 
-    /// Answers pushes all of whose events have been held against all waits, now that this one has.
-    pub(crate) fn has_matched(&mut self, event: &EventRow) -> Result<(), StoreError> {
-        self.being_matched.remove(&event.id);
+    /// Answers pushes all of whose events have been held against all waits, now that this one has, and has
+    /// settled so many.
+    pub(crate) fn has_matched(&mut self, id: EventId, settled: u32) -> Result<(), StoreError> {
+        self.being_matched.remove(&id);
         for push in &mut self.pushes {
-            if push.unmatched.remove(&event.id) {
-                let outcomes = push.outcomes.iter_mut().flatten().filter(|outcome| outcome.id == event.id);
-                outcomes.for_each(|outcome| outcome.settled_waits = event.settled_waits);
+            if push.unmatched.remove(&id) {
+                let outcomes = push.outcomes.iter_mut().flatten().filter(|outcome| outcome.id == id);
+                outcomes.for_each(|outcome| outcome.settled_waits = settled);
             }
         }
         let done: Vec<_> = self.pushes.extract_if(.., |push| push.unmatched.is_empty()).collect();
