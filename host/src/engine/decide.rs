@@ -37,9 +37,9 @@ const HOLD_MAX: Duration = Duration::from_millis(2);
 
 /// The deciding thread and what it works with.
 pub(super) struct Decider {
-    pub(super) shard: Shard,
-    pub(super) commands: Receiver<Command>,
-    pub(super) persister: Persister,
+    shard: Shard,
+    commands: Receiver<Command>,
+    persister: Persister,
     /// Whether a change set is on its way to the disk.
     persisting: bool,
     /// Commands that came while the open change set was full.

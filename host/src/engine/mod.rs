@@ -1,5 +1,5 @@
-//! The driver: takes commands in, applies them to the core, commits a batch of them in one
-//! transaction, and only then answers and acts.
+//! The driver: one thread takes commands in and decides, another commits what was decided, and only then
+//! are callers answered.
 
 mod bulk;
 mod catalog;

@@ -41,7 +41,7 @@ impl Shared {
 
     /// Hands a command to the deciding thread; says whether there still is one.
     ///
-    /// The channel has no bound of its own: callers of the API are admitted one by one, and what
+    /// The channel has no bound of its own: operations are admitted by number and by bytes, and what
     /// steps send is bounded by the slots and by the limits of a step.
     pub(super) fn send(&self, command: Command) -> bool {
         self.commands.send(command).is_ok()

@@ -1,4 +1,4 @@
-//! Everything that can be asked of the store, the same of a transaction and of a reader.
+//! Everything that can be asked of the store, the same of a working set and of a view.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
