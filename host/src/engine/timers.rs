@@ -91,14 +91,25 @@ impl Shard {
         task: TaskIndex,
         wait: WaitId,
     ) -> Result<Option<WaitOutcome>, StoreError> {
+        match self.open_condition(run, task, wait)? {
+            Some(WaitCondition::Until(_)) => Ok(Some(WaitOutcome::Elapsed)),
+            Some(WaitCondition::Event { key_pattern, index, .. }) => {
+                let row = self.rows.event_wait(&key_pattern, index.as_ref(), (run, task, wait))?;
+                Ok(row.and_then(|row| row.settled_by).map(|(event, _)| WaitOutcome::Event(event)))
+            }
+            Some(WaitCondition::Run(_)) | None => Ok(None),
+        }
+    }
+
+    /// What a wait of a task waits for, if it is open.
+    pub(super) fn open_condition(
+        &mut self,
+        run: RunId,
+        task: TaskIndex,
+        wait: WaitId,
+    ) -> Result<Option<WaitCondition>, StoreError> {
         let Some((_, state)) = self.run(run)? else { return Ok(None) };
         let open = state.task(task).and_then(|task| task.waits.iter().find(|open| open.id == wait));
-        let (key_pattern, index) = match open.map(|open| &open.condition) {
-            Some(WaitCondition::Until(_)) => return Ok(Some(WaitOutcome::Elapsed)),
-            Some(WaitCondition::Event { key_pattern, index, .. }) => (key_pattern.clone(), index.clone()),
-            Some(WaitCondition::Run(_)) | None => return Ok(None),
-        };
-        let row = self.rows.event_wait(&key_pattern, index.as_ref(), (run, task, wait))?;
-        Ok(row.and_then(|row| row.settled_by).map(|(event, _)| WaitOutcome::Event(event)))
+        Ok(open.map(|open| open.condition.clone()))
     }
 }

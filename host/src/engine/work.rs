@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use dormouse_core::cel::Predicate;
 use dormouse_core::event::KeyPattern;
-use dormouse_core::id::{EventId, RunId, ScheduledId, TaskIndex, WaitId, WorkflowName};
+use dormouse_core::id::{RunId, ScheduledId, TaskIndex, WaitId, WorkflowName};
 use dormouse_core::run::{Reason, RunEvent, Status};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{WaitCondition, WaitOutcome};
 
 use super::shard::Shard;
 use crate::store::rows::{
-    EventRow, EventWaitRow, JournalEntry, LogLevel, LogLine, RunWaitRow, ScheduledStatus, Work,
+    EventRow, EventWaitRow, JournalEntry, LogLevel, LogLine, LookBack, RunWaitRow, ScheduledStatus, Work,
 };
 use crate::store::{Read, StoreError};
 use crate::triggers::Matching;
@@ -27,7 +27,7 @@ const PORTION_TIME: Duration = Duration::from_millis(4);
 const TURNS_MAX: usize = 8;
 
 /// Most tasks, children or scheduled runs that are seen to in one portion: each loads and writes a run.
-pub(super) const PORTION_RUNS: usize = 64;
+const PORTION_RUNS: usize = 64;
 
 /// Most scheduled runs that one portion looks at: all workflows have theirs in one list.
 const PORTION_LOOKED_AT: usize = 512;
@@ -84,9 +84,7 @@ impl Shard {
                     Ok(None)
                 }
             },
-            Work::LookBack { run, task, wait, since, before, looked_at } => {
-                self.look_back(LookBack { run, task, wait, since, before, looked_at }, begun + PORTION_TIME)
-            }
+            Work::LookBack(at) => self.look_back(at, begun + PORTION_TIME),
         }
     }
 
@@ -196,16 +194,16 @@ impl Shard {
         if looked_at >= LOOK_BACK_EVENTS_MAX {
             self.warn_of_look_back(&row)?;
         }
-        Ok(more.then_some(Work::LookBack { run, task, wait, since, before, looked_at }))
+        Ok(more.then_some(Work::LookBack(LookBack { before, looked_at, ..at })))
     }
 
-    /// Has a new wait look back: at once as long as there is time for it, and later for the rest.
+    /// Has a new wait look back, in portions.
     pub(super) fn begin_look_back(
         &mut self,
         (run, task, wait): (RunId, TaskIndex, WaitId),
         since: Timestamp,
     ) -> Result<(), StoreError> {
-        self.leave(&Work::LookBack { run, task, wait, since, before: None, looked_at: 0 })
+        self.leave(&Work::LookBack(LookBack { run, task, wait, since, before: None, looked_at: 0 }))
     }
 
     /// Says in the log of the run that a wait has looked back far enough.
@@ -231,25 +229,11 @@ impl Shard {
         task: TaskIndex,
         wait: WaitId,
     ) -> Result<Option<EventWaitRow>, StoreError> {
-        let Some((_, state)) = self.run(run)? else { return Ok(None) };
-        let open = state.task(task).and_then(|task| task.waits.iter().find(|open| open.id == wait));
-        let Some(WaitCondition::Event { key_pattern, index, .. }) = open.map(|open| &open.condition) else {
-            return Ok(None);
-        };
-        let (key_pattern, index) = (key_pattern.clone(), index.clone());
+        let condition = self.open_condition(run, task, wait)?;
+        let Some(WaitCondition::Event { key_pattern, index, .. }) = condition else { return Ok(None) };
         let row = self.rows.event_wait(&key_pattern, index.as_ref(), (run, task, wait))?;
         Ok(row.filter(|row| row.settled_by.is_none()))
     }
-}
-
-/// How far a wait has looked back.
-struct LookBack {
-    run: RunId,
-    task: TaskIndex,
-    wait: WaitId,
-    since: Timestamp,
-    before: Option<EventId>,
-    looked_at: u32,
 }
 
 /// Filters that were compiled, by their texts: an event may be held against the same ones again and

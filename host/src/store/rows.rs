@@ -156,15 +156,21 @@ pub(crate) enum Work {
     },
     /// An event is to be held against the waits behind the cursor.
     MatchEvent { event: EventId, cursor: WaitCursor },
-    /// A wait looks back for events that were pushed at `since` or later and lie before `before`.
-    LookBack {
-        run: RunId,
-        task: TaskIndex,
-        wait: WaitId,
-        since: Timestamp,
-        before: Option<EventId>,
-        looked_at: u32,
-    },
+    /// A wait is to look back further.
+    LookBack(LookBack),
+}
+
+/// How far a wait has looked back for events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LookBack {
+    pub(crate) run: RunId,
+    pub(crate) task: TaskIndex,
+    pub(crate) wait: WaitId,
+    /// Events that were pushed earlier do not count.
+    pub(crate) since: Timestamp,
+    /// The event that it has come to; it goes on before that.
+    pub(crate) before: Option<EventId>,
+    pub(crate) looked_at: u32,
 }
 
 /// How far an event has been held against the waits for events.

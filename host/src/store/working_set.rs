@@ -134,9 +134,6 @@ impl WorkingSet {
     }
 
     fn count_change(&mut self, workflow: &WorkflowName) -> &mut CountChange {
-        if !self.counts.contains_key(workflow) {
-            self.counts.insert(workflow.clone(), CountChange::default());
-        }
         self.counts.entry(workflow.clone()).or_default()
     }
 

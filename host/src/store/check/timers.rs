@@ -159,7 +159,7 @@ pub(super) fn work(check: &mut Check<'_>) -> Result {
                 check.is_there(EVENTS, event)? || check.may_be_gone(event.time())
             }
             // The wait may have settled meanwhile.
-            Work::LookBack { .. } | Work::CancelScheduled { .. } => true,
+            Work::LookBack(_) | Work::CancelScheduled { .. } => true,
         };
         if !is_there {
             check.report(WORK, number, "what it is about is not there");

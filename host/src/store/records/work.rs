@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Record, StoredId};
 use crate::store::error::DecodeError;
-use crate::store::rows::{Behind, WaitCursor, Work};
+use crate::store::rows::{Behind, LookBack, WaitCursor, Work};
 
 #[derive(Serialize, Deserialize)]
 enum StoredWork {
@@ -55,7 +55,7 @@ impl From<Work> for StoredWork {
             Work::MatchEvent { event, cursor } => {
                 Self::MatchEvent { event: event.to_bytes(), cursor: cursor.into() }
             }
-            Work::LookBack { run, task, wait, since, before, looked_at } => Self::LookBack {
+            Work::LookBack(LookBack { run, task, wait, since, before, looked_at }) => Self::LookBack {
                 run: run.to_bytes(),
                 task: task.0,
                 wait: wait.0,
@@ -85,14 +85,14 @@ impl TryFrom<StoredWork> for Work {
             StoredWork::MatchEvent { event, cursor } => {
                 Self::MatchEvent { event: EventId::from_bytes(event), cursor: cursor.into() }
             }
-            StoredWork::LookBack { run, task, wait, since, before, looked_at } => Self::LookBack {
+            StoredWork::LookBack { run, task, wait, since, before, looked_at } => Self::LookBack(LookBack {
                 run: RunId::from_bytes(run),
                 task: TaskIndex(task),
                 wait: WaitId(wait),
                 since: Timestamp::from_millis(since),
                 before: before.map(EventId::from_bytes),
                 looked_at,
-            },
+            }),
         })
     }
 }

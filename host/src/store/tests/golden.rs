@@ -12,7 +12,7 @@ use super::samples::*;
 use crate::store::error::DecodeError;
 use crate::store::keys::{self, Key, NAMESPACE, SCHEDULED_STATUSES, TASK_TIMERS};
 use crate::store::records::Record;
-use crate::store::rows::{Behind, WaitCursor, Work};
+use crate::store::rows::{Behind, LookBack, WaitCursor, Work};
 use crate::store::rows::{
     CronRow, Due, EventWaitRow, IdempotencyScope, JournalRow, JournalSize, ScheduledStatus, Timer, TimerLine,
 };
@@ -343,14 +343,14 @@ fn records_are_written_as_they_always_were() {
         ),
         (
             "work: look-back",
-            Work::LookBack {
+            Work::LookBack(LookBack {
                 run: run_id(1),
                 task: TaskIndex(2),
                 wait: WaitId(3),
                 since: at(1),
                 before: Some(event_id(2)),
                 looked_at: 7,
-            },
+            }),
             "0104018bcfe5680171018101010101010101020381d095ffbc3101018bcfe568027202820202020202020207",
         ),
     ] {
