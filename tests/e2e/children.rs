@@ -6,6 +6,7 @@ use dormouse_tests::{TestHost, column};
 use serde_json::{Value, json};
 
 const NONE: [Value; 0] = [];
+const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_parent_joins_many_children() {
@@ -29,6 +30,25 @@ fn a_parent_joins_many_children() {
         assert_eq!(child["trigger"], json!({ "kind": "parent", "id": id, "scheduledAt": null }));
         assert_eq!(child["metadata"]["tenant"], "7");
     }
+}
+
+/// More than one step is told of: the first are part of the state of the parent, the others its backlog.
+#[test]
+fn a_parent_that_was_paused_while_all_its_children_ended_is_told_of_each() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let id = host.start("parent", &json!({ "children": 600, "sleep_ms": 1000 }));
+    host.settle();
+    host.patch("/workflows/parent", &json!({ "paused": true })).expect(200);
+    let host = host.restart_after(2 * SECOND);
+    host.settle();
+    assert_eq!(host.list("/runs?workflow=child&status=completed&limit=200").len(), 600);
+    assert_eq!(
+        (&host.run(&id)["status"], &host.run(&id)["tasks"][0]["waits"]),
+        (&json!("queued"), &json!(NONE))
+    );
+    let host = host.restart_after(SECOND);
+    host.patch("/workflows/parent", &json!({ "paused": false })).expect(200);
+    assert_eq!(host.to_end(&id)["output"], 600 * 599);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::id::TaskIndex;
 use crate::run::{Run, Status, TaskRun};
 use crate::step::status_of;
+use crate::wait::SETTLED_MAX;
 
 /// What is wrong with a run as it stands: nothing, unless something has damaged it. Each problem
 /// names the task that it is about, or none when it is about the run.
@@ -34,7 +35,7 @@ const TASK_RULES: &[Rule<TaskRun>] = &[
     }),
     ("it has completed without an output", |task| task.status != Status::Completed || task.output.is_some()),
     ("it has ended and still waits for something", |task| {
-        !task.status.is_final() || (task.waits.is_empty() && task.settled.is_empty())
+        !task.status.is_final() || (task.open_waits + task.backlog == 0 && task.settled.is_empty())
     }),
     ("it has ended and still has a snapshot", |task| !task.status.is_final() || !task.has_snapshot),
     ("it stands in the queue without being queued", |task| {
@@ -55,12 +56,12 @@ const TASK_RULES: &[Rule<TaskRun>] = &[
         task.status != Status::Sleeping || task.has_snapshot
     }),
     ("it sleeps without an open wait: nothing would ever wake it", |task| {
-        task.status != Status::Sleeping || !task.waits.is_empty()
+        task.status != Status::Sleeping || task.open_waits > 0
     }),
     ("it sleeps although a wait of it has settled", |task| {
-        task.status != Status::Sleeping || task.settled.is_empty()
+        task.status != Status::Sleeping || (task.settled.is_empty() && task.backlog == 0)
     }),
-    ("its step was told of more settled waits than there are", |task| task.delivered <= task.settled.len()),
+    ("it has more settled waits at hand than a step is told of", |task| task.settled.len() <= SETTLED_MAX),
 ];
 
 #[cfg(test)]
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
     use crate::id::WaitId;
     use crate::time::Timestamp;
-    use crate::wait::{Settled, Wait, WaitCondition, WaitOutcome};
+    use crate::wait::{Settled, WaitOutcome};
 
     fn now() -> Timestamp {
         Timestamp::from_millis(1)
@@ -76,13 +77,12 @@ mod tests {
 
     /// A run whose only task sleeps.
     fn sleeping() -> Run {
-        let wait = Wait { id: WaitId(1), condition: WaitCondition::Until(now()) };
         let mut run = Run::new(1);
         run.status = Status::Sleeping;
         run.tasks[0].status = Status::Sleeping;
         run.tasks[0].attempt = 1;
         run.tasks[0].has_snapshot = true;
-        run.tasks[0].waits.push(wait);
+        run.tasks[0].open_waits = 1;
         run
     }
 
@@ -124,9 +124,9 @@ mod tests {
         found.extend(told(|run| run.tasks[0].schedule_deadline = Some(now())));
         found.extend(told(|run| run.tasks[0].status = Status::Queued));
         found.extend(told(|run| run.tasks[0].has_snapshot = false));
-        found.extend(told(|run| run.tasks[0].waits.clear()));
+        found.extend(told(|run| run.tasks[0].open_waits = 0));
         found.extend(told(|run| run.tasks[0].settled.push(settled)));
-        found.extend(told(|run| run.tasks[0].delivered = 1));
+        found.extend(told(|run| run.tasks[0].settled = vec![settled; SETTLED_MAX + 1]));
         let rules = RUN_RULES.iter().map(|(problem, _)| problem);
         for problem in rules.chain(TASK_RULES.iter().map(|(problem, _)| problem)) {
             assert!(found.contains(problem), "nothing made the check say: {problem}");

@@ -6,7 +6,7 @@ use crate::workflow::{Json, Task, Workflow};
 
 impl Run {
     /// The output of its task; of several tasks, an object with the outputs of those that no other
-    /// task depends on, by name.
+    /// task depends on, by name. They have to be at hand.
     #[must_use]
     pub fn output(&self, workflow: &Workflow) -> Json {
         let is_leaf = |index: TaskIndex| {
@@ -16,15 +16,19 @@ impl Run {
         let tasks = (0..).map(TaskIndex).zip(workflow.tasks.iter().zip(&self.tasks));
         let leaves: Vec<_> = tasks.filter(|(index, _)| is_leaf(*index)).map(|(_, task)| task).collect();
         if let [(_, task)] = leaves[..] {
-            return task.output.clone().unwrap_or_else(Json::null);
+            return output_of(task).cloned().unwrap_or_else(Json::null);
         }
         // Names of tasks hold nothing that JSON would escape.
         let member = |(policy, task): (&Task, &TaskRun)| {
-            Some(format!("\"{}\":{}", policy.name, task.output.as_ref()?.as_str()))
+            Some(format!("\"{}\":{}", policy.name, output_of(task)?.as_str()))
         };
         let members: Vec<_> = leaves.into_iter().filter_map(member).collect();
         Json::trusted(&format!("{{{}}}", members.join(",")))
     }
+}
+
+fn output_of(task: &TaskRun) -> Option<&Json> {
+    task.output.as_ref()?.here()
 }
 
 #[cfg(test)]
@@ -32,7 +36,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::run::Status;
+    use crate::run::{Part, Status};
     use crate::workflow::{Backoff, Priority};
 
     fn workflow(tasks: &[(&str, &[u8])], on_failure: Option<u8>) -> Workflow {
@@ -68,7 +72,7 @@ mod tests {
         let mut run = Run::new(outputs.len());
         for (task, output) in run.tasks.iter_mut().zip(outputs) {
             task.status = if output.is_some() { Status::Completed } else { Status::Skipped };
-            task.output = output.map(Json::trusted);
+            task.output = output.map(Json::trusted).map(Part::Here);
         }
         run.output(workflow).as_str().to_owned()
     }

@@ -264,6 +264,25 @@ impl Run {
     }
 }
 
+/// A part of a task run that can be large and hardly ever changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part<T> {
+    /// It is at hand.
+    Here(T),
+    /// The driver has it elsewhere.
+    Elsewhere,
+}
+
+impl<T> Part<T> {
+    /// The part, if it is at hand.
+    pub fn here(&self) -> Option<&T> {
+        match self {
+            Self::Here(part) => Some(part),
+            Self::Elsewhere => None,
+        }
+    }
+}
+
 /// A task within a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskRun {
@@ -283,12 +302,13 @@ pub struct TaskRun {
     pub ran: Duration,
     /// Whether the attempt has a snapshot to go on from.
     pub has_snapshot: bool,
-    /// What it waits for.
-    pub waits: Vec<Wait>,
-    /// Waits that have settled and that the guest has not been told of.
+    /// How many waits it has open. What they wait for the driver knows.
+    pub open_waits: usize,
+    /// Waits that have settled and that the guest has not been told of, at most
+    /// [`SETTLED_MAX`](crate::wait::SETTLED_MAX).
     pub settled: Vec<Settled>,
-    /// How many of `settled`, from the front, the running step was given.
-    pub delivered: usize,
+    /// How many waits have settled after those. They are in a backlog, which the driver keeps.
+    pub backlog: usize,
     /// Since when it stands in the queue, while it does.
     pub queued_at: Option<Timestamp>,
     /// When the delay before its next attempt is over, while it lasts.
@@ -300,9 +320,9 @@ pub struct TaskRun {
     /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// What it returned.
-    pub output: Option<Json>,
+    pub output: Option<Part<Json>>,
     /// The error of its latest failed attempt.
-    pub error: Option<TaskError>,
+    pub error: Option<Part<TaskError>>,
 }
 
 impl Default for TaskRun {
@@ -316,9 +336,9 @@ impl Default for TaskRun {
             repeated: false,
             ran: Duration::ZERO,
             has_snapshot: false,
-            waits: Vec::new(),
+            open_waits: 0,
             settled: Vec::new(),
-            delivered: 0,
+            backlog: 0,
             queued_at: None,
             retry_at: None,
             schedule_deadline: None,
@@ -348,6 +368,8 @@ pub enum RunEvent {
     SlotGranted {
         /// Which task.
         task: TaskIndex,
+        /// The first of its backlog, as many as there is room for beside what is in `settled`.
+        backlog: Vec<Settled>,
     },
     /// A step ended.
     StepEnded {
@@ -360,7 +382,7 @@ pub enum RunEvent {
         /// How it ended.
         result: StepResult,
     },
-    /// Something that a task run waits for has come. Of a wait that is not open, it is ignored.
+    /// Something that a task run waits for has come. The wait is open: the driver has looked.
     WaitSettled {
         /// Which task.
         task: TaskIndex,
@@ -421,10 +443,10 @@ pub enum StepResult {
     },
     /// The task waits; its snapshot is at hand.
     Suspended {
-        /// New waits.
+        /// New waits. Their ids are those of no wait that is open or in the backlog.
         waits: Vec<Wait>,
         /// Waits that it dropped.
-        dropped: Vec<WaitId>,
+        dropped: Vec<Dropped>,
         /// How many of the settled waits that it was given, from the front, it was told of. The next
         /// step is told of the rest.
         taken: usize,
@@ -432,6 +454,17 @@ pub enum StepResult {
     /// What it asked for does not agree with what was committed while it ran. It leaves nothing and
     /// is repeated.
     Conflicted,
+}
+
+/// A wait that a step dropped, by how far it had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// It is open.
+    Open(WaitId),
+    /// It has settled and is in the backlog.
+    InBacklog(WaitId),
+    /// Neither: the guest may have been told of it, or is to be next.
+    Other(WaitId),
 }
 
 /// What is to be done once the new state is stored. All rows that an effect asks for are
@@ -482,8 +515,34 @@ pub enum Effect {
     CloseWait {
         /// Which task.
         task: TaskIndex,
-        /// What it waited for.
-        wait: Wait,
+        /// Which of its waits.
+        wait: WaitId,
+    },
+    /// All open waits of the task and all of its backlog do not matter any more.
+    CloseWaits {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// A wait that has settled goes to the end of the backlog.
+    PutInBacklog {
+        /// Which task.
+        task: TaskIndex,
+        /// What has settled.
+        settled: Settled,
+    },
+    /// The first of the backlog have left it.
+    TakeFromBacklog {
+        /// Which task.
+        task: TaskIndex,
+        /// How many.
+        count: usize,
+    },
+    /// A wait in the backlog does not matter any more.
+    DropFromBacklog {
+        /// Which task.
+        task: TaskIndex,
+        /// Which of its waits.
+        wait: WaitId,
     },
     /// `RunEvent::RetryDue` or `RunEvent::ScheduleTimeout` is due at that time.
     SetTimer {
@@ -510,6 +569,11 @@ pub enum Effect {
     },
     /// The attempt is over and its snapshot with it.
     DropSnapshot {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// The error of the task that is elsewhere does not matter any more.
+    DropError {
         /// Which task.
         task: TaskIndex,
     },

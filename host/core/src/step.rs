@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::id::{TaskIndex, WaitId};
 use crate::run::{
-    Effect, LOST_HOSTS_MAX, Lease, Reason, Run, RunEvent, Status, StepResult, TaskError, TaskRun, TaskTimer,
-    Transition,
+    Dropped, Effect, LOST_HOSTS_MAX, Lease, Part, Reason, Run, RunEvent, Status, StepResult, TaskError,
+    TaskRun, TaskTimer, Transition,
 };
 use crate::time::Timestamp;
-use crate::wait::{OPEN_WAITS_MAX, Settled, Wait, WaitCondition, WaitOutcome};
+use crate::wait::{OPEN_WAITS_MAX, SETTLED_MAX, Settled, Wait, WaitCondition, WaitOutcome};
 use crate::workflow::{Task, Workflow};
 
 /// Why an event does not fit the state of a run. The run is as it was.
@@ -54,7 +54,7 @@ pub fn step(
     let mut stepper = Stepper { run, workflow, now, effects: Vec::new() };
     match event {
         RunEvent::Created => stepper.created()?,
-        RunEvent::SlotGranted { task } => stepper.slot_granted(task)?,
+        RunEvent::SlotGranted { task, backlog } => stepper.slot_granted(task, backlog)?,
         RunEvent::StepEnded { task, lease, ran, result } => stepper.step_ended(task, lease, ran, result)?,
         RunEvent::WaitSettled { task, wait, outcome } => stepper.wait_settled(task, wait, outcome)?,
         RunEvent::RetryDue { task } => stepper.retry_due(task)?,
@@ -106,7 +106,7 @@ impl Stepper<'_> {
         Ok(())
     }
 
-    fn slot_granted(&mut self, index: TaskIndex) -> Result<(), Refused> {
+    fn slot_granted(&mut self, index: TaskIndex, backlog: Vec<Settled>) -> Result<(), Refused> {
         let (now, timeout) = (self.now, self.policy(index)?.execution_timeout);
         let task = self.task(index)?;
         if task.queued_at.take().is_none() {
@@ -114,13 +114,18 @@ impl Stepper<'_> {
         }
         task.epoch += 1;
         task.started_at.get_or_insert(now);
-        task.delivered = task.settled.len();
+        let from_backlog = backlog.len().min(task.backlog);
+        task.backlog -= from_backlog;
+        task.settled.extend(backlog.into_iter().take(from_backlog));
         let dispatch = Effect::Dispatch {
             task: index,
             lease: Lease { attempt: task.attempt, epoch: task.epoch },
             resume: task.has_snapshot.then(|| task.settled.clone()),
             time_left: timeout.saturating_sub(task.ran),
         };
+        if from_backlog > 0 {
+            self.effects.push(Effect::TakeFromBacklog { task: index, count: from_backlog });
+        }
         self.clear_schedule_timeout(index);
         self.become_(index, Status::Running, None);
         self.effects.push(dispatch);
@@ -147,7 +152,7 @@ impl Stepper<'_> {
             StepResult::Failed { reason, error, retryable, chance } => {
                 self.failed(index, reason, error, retryable, chance);
             }
-            StepResult::Suspended { waits, dropped, taken } => self.suspended(index, waits, &dropped, taken),
+            StepResult::Suspended { waits, dropped, taken } => self.suspended(index, waits, dropped, taken),
             StepResult::Conflicted => self.conflicted(index),
         }
         Ok(())
@@ -155,11 +160,11 @@ impl Stepper<'_> {
 
     fn wait_settled(&mut self, index: TaskIndex, wait: WaitId, outcome: WaitOutcome) -> Result<(), Refused> {
         let task = self.task(index)?;
-        let Some(position) = task.waits.iter().position(|open| open.id == wait) else { return Ok(()) };
-        let closed = task.waits.remove(position);
-        task.settled.push(Settled { id: wait, outcome });
+        let Some(open_waits) = task.open_waits.checked_sub(1) else { return Ok(()) };
+        task.open_waits = open_waits;
         let sleeping = task.status == Status::Sleeping;
-        self.effects.push(Effect::CloseWait { task: index, wait: closed });
+        self.effects.push(Effect::CloseWait { task: index, wait });
+        self.has_settled(index, Settled { id: wait, outcome });
         if sleeping {
             self.enqueue(index, None);
         }
@@ -189,7 +194,6 @@ impl Stepper<'_> {
         }
         task.lost_hosts += u8::from(crashed);
         task.repeated = true;
-        task.delivered = 0;
         if task.lost_hosts < LOST_HOSTS_MAX {
             self.enqueue(index, Some(Reason::HostLost));
         } else {
@@ -223,8 +227,8 @@ impl Stepper<'_> {
     fn completed(&mut self, index: TaskIndex, output: crate::workflow::Json) {
         self.end_attempt(index);
         let task = &mut self.run.tasks[usize::from(index.0)];
-        task.output = Some(output);
-        task.error = None;
+        task.output = Some(Part::Here(output));
+        self.set_error(index, None);
         self.effects.push(Effect::ApplyRequests { task: index });
         self.end(index, Status::Completed, None);
         self.start_ready_tasks();
@@ -238,8 +242,8 @@ impl Stepper<'_> {
         }
         let at = self.now.after(policy.backoff.delay(task.attempt, chance));
         self.end_attempt(index);
+        self.set_error(index, Some(error));
         let task = &mut self.run.tasks[usize::from(index.0)];
-        task.error = Some(error);
         task.attempt += 1;
         task.ran = Duration::ZERO;
         if at <= self.now {
@@ -253,58 +257,75 @@ impl Stepper<'_> {
     fn conflicted(&mut self, index: TaskIndex) {
         let task = &mut self.run.tasks[usize::from(index.0)];
         task.repeated = true;
-        task.delivered = 0;
         self.enqueue(index, None);
     }
 
-    fn suspended(&mut self, index: TaskIndex, new: Vec<Wait>, dropped: &[WaitId], taken: usize) {
-        let now = self.now;
-        let dropped: BTreeSet<WaitId> = dropped.iter().copied().collect();
+    fn suspended(&mut self, index: TaskIndex, new: Vec<Wait>, dropped: Vec<Dropped>, taken: usize) {
         let task = &mut self.run.tasks[usize::from(index.0)];
-        let given = std::mem::take(&mut task.delivered);
-        task.settled.drain(..given.min(taken));
-        task.settled.retain(|settled| !dropped.contains(&settled.id));
-        let closed: Vec<Wait> = task.waits.extract_if(.., |wait| dropped.contains(&wait.id)).collect();
-        self.effects.extend(closed.into_iter().map(|wait| Effect::CloseWait { task: index, wait }));
-
-        let task = &mut self.run.tasks[usize::from(index.0)];
+        task.settled.drain(..taken.min(task.settled.len()));
+        let mut told_or_next = BTreeSet::new();
+        for wait in dropped {
+            self.effects.extend(match wait {
+                Dropped::Open(wait) => {
+                    task.open_waits = task.open_waits.saturating_sub(1);
+                    Some(Effect::CloseWait { task: index, wait })
+                }
+                Dropped::InBacklog(wait) => {
+                    task.backlog = task.backlog.saturating_sub(1);
+                    Some(Effect::DropFromBacklog { task: index, wait })
+                }
+                Dropped::Other(wait) => {
+                    told_or_next.insert(wait);
+                    None
+                }
+            });
+        }
+        task.settled.retain(|settled| !told_or_next.contains(&settled.id));
         if let Err(message) = check_waits(task, &new) {
             return self.give_up(index, Reason::InvalidResult, TaskError::new(message));
         }
         task.has_snapshot = true;
         self.effects.extend([Effect::ApplyRequests { task: index }, Effect::SaveSnapshot { task: index }]);
         for wait in new {
-            if matches!(wait.condition, WaitCondition::Until(at) if at <= now) {
-                task.settled.push(Settled { id: wait.id, outcome: WaitOutcome::Elapsed });
+            if matches!(wait.condition, WaitCondition::Until(at) if at <= self.now) {
+                self.has_settled(index, Settled { id: wait.id, outcome: WaitOutcome::Elapsed });
             } else {
-                task.waits.push(wait.clone());
+                self.run.tasks[usize::from(index.0)].open_waits += 1;
                 self.effects.push(Effect::OpenWait { task: index, wait });
             }
         }
-        if task.settled.is_empty() {
-            self.become_(index, Status::Sleeping, None);
-        } else {
+        if self.run.tasks[usize::from(index.0)].has_news() {
             self.enqueue(index, None);
+        } else {
+            self.become_(index, Status::Sleeping, None);
         }
     }
 }
 
-/// Whether a task may go to sleep with these waits besides those that it has open.
+/// Whether a task may go to sleep with these waits besides those that it has.
 fn check_waits(task: &TaskRun, new: &[Wait]) -> Result<(), String> {
-    let count = task.waits.len() + new.len();
+    let count = task.open_waits + task.settled.len() + task.backlog + new.len();
     if count > OPEN_WAITS_MAX {
-        return Err(format!("the task has {count} open waits; at most {OPEN_WAITS_MAX} are allowed"));
+        return Err(format!(
+            "the task has {count} waits that are open or that it has not been told of; at most {OPEN_WAITS_MAX} are allowed"
+        ));
     }
-    if count == 0 && task.settled.is_empty() {
+    if count == 0 {
         return Err("the task suspended without an open wait: nothing would ever wake it".to_owned());
     }
-    let open = task.waits.iter().map(|wait| wait.id).chain(task.settled.iter().map(|settled| settled.id));
-    let mut ids: Vec<WaitId> = open.chain(new.iter().map(|wait| wait.id)).collect();
+    let settled = task.settled.iter().map(|settled| settled.id);
+    let mut ids: Vec<WaitId> = settled.chain(new.iter().map(|wait| wait.id)).collect();
     ids.sort_unstable();
     match ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("the task has two waits with the id {}", pair[0].0)),
+        Some(pair) => Err(same_id(pair[0])),
         None => Ok(()),
     }
+}
+
+/// What is wrong with a task that opens a wait under the id of one that it has.
+#[must_use]
+pub fn same_id(wait: WaitId) -> String {
+    format!("the task has two waits with the id {}", wait.0)
 }
 
 /// What the events have in common.
@@ -351,11 +372,31 @@ impl Stepper<'_> {
         self.effects.push(Effect::Enqueue { task: index });
     }
 
+    /// Takes note of a wait that has settled: the task is told of it with the next step, or when those
+    /// before it have been.
+    fn has_settled(&mut self, index: TaskIndex, settled: Settled) {
+        let task = &mut self.run.tasks[usize::from(index.0)];
+        if task.settled.len() < SETTLED_MAX && task.backlog == 0 {
+            task.settled.push(settled);
+        } else {
+            task.backlog += 1;
+            self.effects.push(Effect::PutInBacklog { task: index, settled });
+        }
+    }
+
     /// Ends the task run as failed, whatever attempts it has left.
     fn give_up(&mut self, index: TaskIndex, reason: Reason, error: TaskError) {
         self.end_attempt(index);
-        self.run.tasks[usize::from(index.0)].error = Some(error);
+        self.set_error(index, Some(error));
         self.end(index, Status::Failed, Some(reason));
+    }
+
+    fn set_error(&mut self, index: TaskIndex, error: Option<TaskError>) {
+        let task = &mut self.run.tasks[usize::from(index.0)];
+        let before = std::mem::replace(&mut task.error, error.map(Part::Here));
+        if before == Some(Part::Elsewhere) {
+            self.effects.push(Effect::DropError { task: index });
+        }
     }
 
     fn stop_step(&mut self, index: TaskIndex) {
@@ -375,12 +416,13 @@ impl Stepper<'_> {
             self.effects.push(Effect::Dequeue { task: index });
         }
         task.settled.clear();
-        task.delivered = 0;
         if std::mem::take(&mut task.has_snapshot) {
             self.effects.push(Effect::DropSnapshot { task: index });
         }
-        let waits = std::mem::take(&mut task.waits);
-        self.effects.extend(waits.into_iter().map(|wait| Effect::CloseWait { task: index, wait }));
+        if task.open_waits + task.backlog > 0 {
+            (task.open_waits, task.backlog) = (0, 0);
+            self.effects.push(Effect::CloseWaits { task: index });
+        }
     }
 
     fn clear_schedule_timeout(&mut self, index: TaskIndex) {
@@ -433,6 +475,11 @@ impl Stepper<'_> {
 }
 
 impl TaskRun {
+    /// Whether waits have settled that the guest has not been told of.
+    fn has_news(&self) -> bool {
+        !self.settled.is_empty() || self.backlog > 0
+    }
+
     fn lease(&self) -> Lease {
         Lease { attempt: self.attempt, epoch: self.epoch }
     }

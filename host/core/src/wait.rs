@@ -5,8 +5,14 @@ use std::time::Duration;
 use crate::id::{EventId, RunId, WaitId};
 use crate::time::Timestamp;
 
-/// Most waits that one task run may have open.
+/// Most waits that one task run may have: those that are open, and those that have settled and that
+/// the guest has not been told of.
 pub const OPEN_WAITS_MAX: usize = 10_000;
+
+/// Most settled waits that one step is told of. They are part of the state of the run; what has settled
+/// besides is in a backlog, so that the state stays small however many there are. (The tests of this
+/// crate see backlogs with the few waits that they have.)
+pub const SETTLED_MAX: usize = if cfg!(test) { 3 } else { 256 };
 
 /// One open wait.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_core::id::TaskIndex;
-use dormouse_core::run::{RunSpec, Status, TaskRun as CoreTaskRun, Trigger as CoreTrigger};
+use dormouse_core::run::{Part, RunSpec, Status, TaskRun as CoreTaskRun, Trigger as CoreTrigger};
 use dormouse_core::wait::{Wait as CoreWait, WaitCondition};
 use dormouse_core::workflow::{Json, Workflow};
 use serde::{Deserialize, Serialize};
@@ -118,10 +118,14 @@ impl Run {
     }
 
     fn with_names(row: RunRow, names: &TaskNames) -> Self {
-        let RunRow { spec, run } = row;
+        let RunRow { spec, run, waits } = row;
         let output = (run.status == Status::Completed)
             .then(|| names.0.as_deref().map_or_else(Json::null, |workflow| run.output(workflow)));
         let failed = run.tasks.iter().find(|task| task.status == Status::Failed);
+        let waits_of = |index| {
+            let of_task = waits.iter().filter(|(task, _)| *task == index);
+            of_task.map(|(_, wait)| Wait::from(wait)).collect()
+        };
         let tasks = (0..).map(TaskIndex).zip(&run.tasks);
         Self {
             id: Text(spec.id),
@@ -132,34 +136,36 @@ impl Run {
             trigger: spec.trigger.into(),
             input: spec.input.into(),
             output: output.map(JsonValue::from),
-            error: failed.and_then(|task| task.error.as_ref()).map(TaskError::from),
+            error: failed.and_then(|task| task.error.as_ref()?.here()).map(TaskError::from),
             metadata: Metadata(spec.metadata),
             priority: Priority(spec.priority),
             parent_id: spec.parent.map(Text),
             created_at: Time(spec.created_at),
             started_at: run.started_at.map(Time),
             finished_at: run.finished_at.map(Time),
-            tasks: tasks.map(|(index, task)| TaskRun::new(names.name(index), task)).collect(),
+            tasks: tasks
+                .map(|(index, task)| TaskRun::new(names.name(index), task, waits_of(index)))
+                .collect(),
             workflow: Text(spec.workflow),
         }
     }
 }
 
 impl TaskRun {
-    fn new(name: Option<&str>, task: &CoreTaskRun) -> Self {
+    fn new(name: Option<&str>, task: &CoreTaskRun, waits: Vec<Wait>) -> Self {
         Self {
             name: name.map(str::to_owned),
             status: task.status.into(),
             reason: task.reason.map(|reason| reason.word()),
             attempt: task.attempt,
-            waits: task.waits.iter().map(Wait::from).collect(),
+            waits,
             queued_at: task.queued_at.map(Time),
             retry_at: task.retry_at.map(Time),
             started_at: task.started_at.map(Time),
             finished_at: task.finished_at.map(Time),
             ran_ms: millis(task.ran),
-            output: task.output.clone().map(JsonValue::from),
-            error: task.error.as_ref().map(TaskError::from),
+            output: task.output.as_ref().and_then(Part::here).cloned().map(JsonValue::from),
+            error: task.error.as_ref().and_then(Part::here).map(TaskError::from),
         }
     }
 }

@@ -10,7 +10,9 @@ use dormouse_core::workflow::Workflow;
 use super::shard::{NewRun, Shard, StepPayload};
 use super::steps::Start;
 use crate::runtime::{Requests, Spawn};
-use crate::store::rows::{EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry, RunWaitRow, Timer};
+use crate::store::rows::{
+    EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry, RunWaitRow, Timer, WaitKey, WaitRow,
+};
 use crate::store::{Read, StoreError};
 use crate::triggers::Matched;
 
@@ -35,7 +37,19 @@ impl Shard {
             Effect::Kill { task, lease } => self.kill(id, task, lease),
             Effect::Release { task } => self.node.release((id, task)),
             Effect::OpenWait { task, wait } => self.open_wait(id, task, wait)?,
-            Effect::CloseWait { task, wait } => self.close_wait(id, task, wait)?,
+            Effect::CloseWait { task, wait } => self.close_wait((id, task, wait), payload.settling.take())?,
+            Effect::CloseWaits { task } => {
+                for (wait, condition) in self.rows.delete_waits(id, task)? {
+                    self.cannot_settle(wait, condition)?;
+                }
+            }
+            Effect::PutInBacklog { task, settled } => self.rows.put_in_backlog(id, task, settled)?,
+            Effect::TakeFromBacklog { task, count } => self.rows.take_from_backlog(id, task, count)?,
+            Effect::DropFromBacklog { task, wait } => {
+                if let Some(WaitRow::InBacklog(number)) = self.rows.wait((id, task, wait))? {
+                    self.rows.delete_from_backlog((id, task, wait), number);
+                }
+            }
             Effect::SetTimer { task, timer, at } => {
                 self.rows.put_timer(at, Timer::Task { run: id, task, timer })?;
             }
@@ -44,6 +58,7 @@ impl Shard {
             }
             Effect::SaveSnapshot { task } => self.rows.put_snapshot(id, task, &payload.snapshot)?,
             Effect::DropSnapshot { task } => drop(self.rows.delete_snapshot(id, task)?),
+            Effect::DropError { task } => self.rows.delete_task_error(id, task),
             Effect::ApplyRequests { task } => {
                 let asked = (std::mem::take(&mut payload.requests), std::mem::take(&mut payload.matched));
                 self.apply_requests(spec, task, asked)?;
@@ -63,12 +78,17 @@ impl Shard {
     }
 
     fn open_wait(&mut self, run: RunId, task: TaskIndex, wait: Wait) -> Result<(), StoreError> {
-        let id = wait.id;
-        match wait.condition {
+        let Wait { id, mut condition } = wait;
+        if let WaitCondition::Event { key_pattern, index, .. } = &mut condition
+            && key_pattern.contains('*')
+        {
+            // A pattern matches many keys, and an index is of one.
+            *index = None;
+        }
+        self.rows.insert_open_wait((run, task, id), &condition)?;
+        match condition {
             WaitCondition::Until(at) => self.rows.put_timer(at, Timer::Wait { run, task, wait: id }),
             WaitCondition::Event { key_pattern, filter, look_back, index } => {
-                // A pattern matches many keys, and an index is of one.
-                let index = index.filter(|_| !key_pattern.contains('*'));
                 let since = self.now;
                 self.rows.put_event_wait(&EventWaitRow {
                     key_pattern,
@@ -97,9 +117,23 @@ impl Shard {
         }
     }
 
-    fn close_wait(&mut self, run: RunId, task: TaskIndex, wait: Wait) -> Result<(), StoreError> {
-        let id = wait.id;
-        match wait.condition {
+    /// Closes a wait. What it waits for is looked up unless it is known.
+    fn close_wait(&mut self, key: WaitKey, known: Option<WaitCondition>) -> Result<(), StoreError> {
+        let condition = match known {
+            Some(condition) => Some(condition),
+            None => self.open_condition(key)?,
+        };
+        self.rows.delete_wait(key);
+        condition.map_or(Ok(()), |condition| self.cannot_settle(key, condition))
+    }
+
+    /// Deletes what would settle a wait.
+    fn cannot_settle(
+        &mut self,
+        (run, task, id): WaitKey,
+        condition: WaitCondition,
+    ) -> Result<(), StoreError> {
+        match condition {
             WaitCondition::Until(at) => self.rows.delete_timer(at, Timer::Wait { run, task, wait: id }),
             WaitCondition::Event { key_pattern, index, .. } => {
                 let row = self.rows.event_wait(&key_pattern, index.as_ref(), (run, task, id))?;

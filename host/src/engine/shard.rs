@@ -6,10 +6,11 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use dormouse_core::id::{EventId, ModuleDigest, RunId, Version, WorkflowName};
+use dormouse_core::id::{EventId, ModuleDigest, RunId, TaskIndex, Version, WorkflowName};
 use dormouse_core::run::{Reason, Run, RunEvent, RunSpec, Status, TaskError, Trigger};
 use dormouse_core::step::{Refused, step};
 use dormouse_core::time::Timestamp;
+use dormouse_core::wait::{SETTLED_MAX, Settled, WaitCondition};
 use dormouse_core::workflow::{Json, Metadata, Priority, Workflow};
 use tokio::sync::oneshot;
 
@@ -23,7 +24,6 @@ use super::queue::ReadyQueue;
 use super::work::Filters;
 use super::{Error, Shared, Started};
 use crate::runtime::{Requests, Target};
-use crate::store::rows::RunRow;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
 use crate::triggers::{Matched, Pushed, Schedules};
 
@@ -64,13 +64,15 @@ pub(super) struct Loaded {
     pub(super) changed: bool,
 }
 
-/// What came with the result of a step.
+/// What came with an event: mostly with the result of a step.
 #[derive(Default)]
 pub(super) struct StepPayload {
     pub(super) requests: Requests,
     /// What the events that it pushes start.
     pub(super) matched: Vec<Matched>,
     pub(super) snapshot: Vec<u8>,
+    /// What the wait that settles waits for, if that was looked up.
+    pub(super) settling: Option<WaitCondition>,
 }
 
 /// A run to create. All runs are made from one, whatever starts them.
@@ -298,8 +300,16 @@ impl Shard {
         &mut self,
         id: RunId,
         event: RunEvent,
-        payload: StepPayload,
+        mut payload: StepPayload,
     ) -> Result<(), StoreError> {
+        if let RunEvent::WaitSettled { task, wait, .. } = event
+            && payload.settling.is_none()
+        {
+            payload.settling = self.open_condition((id, task, wait))?;
+            if payload.settling.is_none() {
+                return Ok(());
+            }
+        }
         let taken = match self.runs.remove(&id) {
             Some(loaded) => Some(loaded),
             None => self.load(id)?,
@@ -353,9 +363,22 @@ impl Shard {
     pub(super) fn grant_slots(&mut self) -> Result<(), StoreError> {
         while self.node.free_slots() > 0 {
             let Some((id, task)) = self.queue.pop() else { break };
-            self.apply(id, RunEvent::SlotGranted { task }, StepPayload::default())?;
+            let backlog = self.first_of_backlog(id, task)?;
+            self.apply(id, RunEvent::SlotGranted { task, backlog }, StepPayload::default())?;
         }
         Ok(())
+    }
+
+    /// Settled waits of the backlog of a task that its next step can be told of.
+    fn first_of_backlog(&mut self, id: RunId, index: TaskIndex) -> Result<Vec<Settled>, StoreError> {
+        let Some((_, run)) = self.run(id)? else { return Ok(Vec::new()) };
+        match run.task(index) {
+            Some(task) if task.backlog > 0 => {
+                let room = SETTLED_MAX.saturating_sub(task.settled.len());
+                self.rows.backlog(id, index, room)
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// How much is to be written by now.
@@ -378,6 +401,7 @@ impl Shard {
         for id in &changed {
             let Some(loaded) = self.runs.get_mut(id) else { continue };
             let Loaded { spec, run, listed, changed } = loaded;
+            self.rows.put_parts_elsewhere(*id, run)?;
             match listed {
                 None => self.rows.insert_run(spec, run)?,
                 Some(status) => self.rows.update_run(spec, *status, run)?,
@@ -392,10 +416,9 @@ impl Shard {
         self.drop_unneeded_modules()?;
         let mut post_commit = std::mem::take(&mut self.post_commit);
         for (mut started, reply) in std::mem::take(&mut post_commit.started) {
-            started.row = self.runs.get(&started.id).map(|loaded| {
-                let Loaded { spec, run, .. } = loaded;
-                Box::new(RunRow { spec: RunSpec::clone(spec), run: run.clone() })
-            });
+            if let Some(Loaded { spec, run, .. }) = self.runs.get(&started.id) {
+                started.row = Some(Box::new(self.rows.whole_run(RunSpec::clone(spec), run.clone())?));
+            }
             post_commit.answers.push(Box::new(move || drop(reply.send(Ok(started)))));
         }
         post_commit.touched.extend(changed);

@@ -1,13 +1,16 @@
 //! Steps on their way to the runtime and back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::id::{EventId, ModuleDigest, RunId, TaskIndex, TaskName, WorkflowName};
-use dormouse_core::run::{Lease, Reason, Run, RunEvent, RunSpec, Status, StepResult, TaskError};
-use dormouse_core::wait::{Settled, WaitOutcome};
+use dormouse_core::id::{EventId, ModuleDigest, RunId, TaskIndex, TaskName, WaitId, WorkflowName};
+use dormouse_core::run::{
+    Dropped, Lease, Part, Reason, Run, RunEvent, RunSpec, Status, StepResult, TaskError,
+};
+use dormouse_core::step::same_id;
+use dormouse_core::wait::{Settled, Wait, WaitOutcome};
 use dormouse_core::workflow::{Json, Workflow};
 use futures_util::FutureExt;
 
@@ -21,7 +24,7 @@ use crate::runtime::{
     GuestLine, Push, Requests, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome,
     StepRequest, Target, TargetError,
 };
-use crate::store::rows::{IdempotencyScope, JournalEntry, LogLine, RunRow};
+use crate::store::rows::{IdempotencyScope, JournalEntry, LogLine, RunRow, WaitRow};
 use crate::store::{Read, StoreError, View};
 use crate::triggers::{Matched, Matching};
 
@@ -49,7 +52,7 @@ pub(super) struct Start {
 /// Where the step begins, and with what.
 pub(super) enum Entry {
     Start {
-        parents: Vec<(TaskName, Json)>,
+        parents: Vec<Parent>,
     },
     Resume {
         /// `None` when the view shows it.
@@ -58,6 +61,14 @@ pub(super) enum Entry {
         /// Outcomes that the view does not show yet, by the position of their waits.
         outcomes: HashMap<usize, SettledOutcome>,
     },
+}
+
+/// A task that the task depends on.
+pub(super) struct Parent {
+    index: TaskIndex,
+    name: TaskName,
+    /// `None` when the view shows it.
+    output: Option<Json>,
 }
 
 impl Start {
@@ -80,7 +91,7 @@ impl Start {
                 outcomes: shard.new_outcomes(&settled)?,
                 settled,
             },
-            None => Entry::Start { parents: parents(run, workflow, task) },
+            None => Entry::Start { parents: shard.parents((spec, run, workflow), task)? },
         };
         let request = StepRequest {
             run: Arc::clone(spec),
@@ -171,7 +182,17 @@ pub(super) fn load(
     task: TaskIndex,
 ) -> Result<StepEntry, StoreError> {
     let (snapshot, settled, mut outcomes) = match entry {
-        Entry::Start { parents } => return Ok(StepEntry::Start { parents, failure: None }),
+        Entry::Start { parents } => {
+            let with_output = |Parent { index, name, output }| {
+                let output = match output {
+                    Some(output) => output,
+                    None => view.task_output(run, index)?.unwrap_or_else(Json::null),
+                };
+                Ok((name, output))
+            };
+            let parents = parents.into_iter().map(with_output).collect::<Result<_, StoreError>>()?;
+            return Ok(StepEntry::Start { parents, failure: None });
+        }
         Entry::Resume { snapshot, settled, outcomes } => (snapshot, settled, outcomes),
     };
     let snapshot = match snapshot {
@@ -229,7 +250,7 @@ impl<S: Read> Outcomes<'_, S> {
                 outcome
             }
             WaitOutcome::Run(id) => match self.view.run(id)? {
-                Some(RunRow { spec, run }) => {
+                Some(RunRow { spec, run, .. }) => {
                     of_run(&run, self.catalog.definition(&spec.workflow, spec.version))
                 }
                 None => SettledOutcome::RunFailed { error: TaskError::new(format!("there is no run {id}")) },
@@ -238,13 +259,14 @@ impl<S: Read> Outcomes<'_, S> {
     }
 }
 
-/// What a guest gets to see of a run that has ended.
+/// What a guest gets to see of a run that has ended, with its outputs and errors at hand.
 fn of_run(run: &Run, workflow: Option<&Arc<Workflow>>) -> SettledOutcome {
     match run.status {
         Status::Failed => {
             let failed = run.tasks.iter().find(|task| task.status == Status::Failed);
-            let error = failed.and_then(|task| task.error.clone());
-            SettledOutcome::RunFailed { error: error.unwrap_or_else(|| TaskError::new("the run failed")) }
+            let error = failed.and_then(|task| task.error.as_ref()?.here());
+            let error = error.cloned().unwrap_or_else(|| TaskError::new("the run failed"));
+            SettledOutcome::RunFailed { error }
         }
         Status::Cancelled => {
             SettledOutcome::RunCancelled { reason: run.reason.map_or("", Reason::word).to_owned() }
@@ -255,17 +277,25 @@ fn of_run(run: &Run, workflow: Option<&Arc<Workflow>>) -> SettledOutcome {
     }
 }
 
-/// The outputs of the tasks that a task depends on.
-fn parents(run: &Run, workflow: &Workflow, task: TaskIndex) -> Vec<(TaskName, Json)> {
-    let output = |index: &TaskIndex| {
-        let parent = workflow.task(*index)?;
-        let output = run.task(*index)?.output.clone();
-        Some((parent.name.clone(), output.unwrap_or_else(Json::null)))
-    };
-    workflow.task(task).map_or_else(Vec::new, |task| task.parents.iter().filter_map(output).collect())
-}
-
 impl Shard {
+    /// The tasks that a task depends on, with their outputs unless the last commit shows these.
+    fn parents(&self, (spec, run, workflow): AtHand<'_>, task: TaskIndex) -> Result<Vec<Parent>, StoreError> {
+        let mut parents = Vec::new();
+        for index in workflow.task(task).into_iter().flat_map(|task| &task.parents).copied() {
+            let (Some(policy), Some(parent)) = (workflow.task(index), run.task(index)) else { continue };
+            let output = match &parent.output {
+                None => Some(Json::null()),
+                Some(Part::Here(output)) => Some(output.clone()),
+                Some(Part::Elsewhere) if self.rows.has_new_output(spec.id, index) => {
+                    self.rows.task_output(spec.id, index)?
+                }
+                Some(Part::Elsewhere) => None,
+            };
+            parents.push(Parent { index, name: policy.name.clone(), output });
+        }
+        Ok(parents)
+    }
+
     /// Outcomes of waits that the last commit does not show.
     fn new_outcomes(&mut self, settled: &[Settled]) -> Result<HashMap<usize, SettledOutcome>, StoreError> {
         let mut outcomes = HashMap::new();
@@ -277,7 +307,9 @@ impl Shard {
                 WaitOutcome::Event(_) => continue,
                 WaitOutcome::Run(id) => match self.changed_run(id) {
                     Some(Loaded { spec, run, .. }) => {
-                        of_run(run, self.catalog.definition(&spec.workflow, spec.version))
+                        let mut run = run.clone();
+                        self.rows.fill(id, &mut run)?;
+                        of_run(&run, self.catalog.definition(&spec.workflow, spec.version))
                     }
                     None if self.rows.has_new_state(id) => source.outcome(wait.outcome)?,
                     None => continue,
@@ -313,7 +345,7 @@ impl Shard {
             let event = RunEvent::StepEnded { task, lease, ran, result: StepResult::Conflicted };
             return self.apply(run, event, StepPayload::default());
         }
-        let mut payload = StepPayload { requests, matched, snapshot: Vec::new() };
+        let mut payload = StepPayload { requests, matched, ..StepPayload::default() };
         let result = match outcome {
             StepOutcome::Completed { output } => StepResult::Completed { output },
             StepOutcome::Failed { reason, error, retryable } => {
@@ -322,10 +354,39 @@ impl Shard {
             StepOutcome::Suspended { waits, dropped, snapshot } => {
                 self.shared.metrics.snapshot_taken(snapshot.len());
                 payload.snapshot = snapshot;
-                StepResult::Suspended { waits, dropped, taken }
+                self.suspended((run, task), waits, dropped, taken)?
             }
         };
         self.apply(run, RunEvent::StepEnded { task, lease, ran, result }, payload)
+    }
+
+    /// What a suspension comes to, by the waits that the task has.
+    fn suspended(
+        &self,
+        (run, task): TaskKey,
+        waits: Vec<Wait>,
+        dropped: Vec<WaitId>,
+        taken: usize,
+    ) -> Result<StepResult, StoreError> {
+        let mut by_id = BTreeMap::new();
+        for id in dropped {
+            let known = self.rows.wait((run, task, id))?;
+            by_id.insert(
+                id,
+                match known {
+                    Some(WaitRow::Open(_)) => Dropped::Open(id),
+                    Some(WaitRow::InBacklog(_)) => Dropped::InBacklog(id),
+                    None => Dropped::Other(id),
+                },
+            );
+        }
+        for Wait { id, .. } in &waits {
+            if !by_id.contains_key(id) && self.rows.wait((run, task, *id))?.is_some() {
+                let (reason, error) = (Reason::InvalidResult, TaskError::new(same_id(*id)));
+                return Ok(StepResult::Failed { reason, error, retryable: false, chance: 0.0 });
+            }
+        }
+        Ok(StepResult::Suspended { waits, dropped: by_id.into_values().collect(), taken })
     }
 
     /// Takes in lines that a step logged.

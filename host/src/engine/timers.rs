@@ -1,12 +1,11 @@
 //! Timers: what is due, a line for each kind.
 
-use dormouse_core::id::{RunId, TaskIndex, WaitId};
 use dormouse_core::run::{RunEvent, TaskTimer};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{WaitCondition, WaitOutcome};
 
 use super::shard::{Shard, StepPayload};
-use crate::store::rows::{Due, Timer, TimerLine};
+use crate::store::rows::{Due, Timer, TimerLine, WaitKey, WaitRow};
 use crate::store::{Read, StoreError};
 
 /// Most timers of a line that are worked off at once, so that a flood of them holds up neither calls
@@ -64,10 +63,12 @@ impl Shard {
     fn ring(&mut self, at: Timestamp, timer: Timer, firings: usize) -> Result<(), StoreError> {
         match timer {
             Timer::Wait { run, task, wait } | Timer::Event { run, task, wait } => {
-                match self.due_outcome(run, task, wait)? {
+                let Some(condition) = self.open_condition((run, task, wait))? else { return Ok(()) };
+                match self.due_outcome(&condition, (run, task, wait))? {
                     Some(outcome) => {
                         let settled = RunEvent::WaitSettled { task, wait, outcome };
-                        self.apply(run, settled, StepPayload::default())
+                        let settling = Some(condition);
+                        self.apply(run, settled, StepPayload { settling, ..StepPayload::default() })
                     }
                     None => Ok(()),
                 }
@@ -86,30 +87,25 @@ impl Shard {
 
     /// What settles an open wait whose timer rings.
     fn due_outcome(
-        &mut self,
-        run: RunId,
-        task: TaskIndex,
-        wait: WaitId,
+        &self,
+        condition: &WaitCondition,
+        key: WaitKey,
     ) -> Result<Option<WaitOutcome>, StoreError> {
-        match self.open_condition(run, task, wait)? {
-            Some(WaitCondition::Until(_)) => Ok(Some(WaitOutcome::Elapsed)),
-            Some(WaitCondition::Event { key_pattern, index, .. }) => {
-                let row = self.rows.event_wait(&key_pattern, index.as_ref(), (run, task, wait))?;
+        match condition {
+            WaitCondition::Until(_) => Ok(Some(WaitOutcome::Elapsed)),
+            WaitCondition::Event { key_pattern, index, .. } => {
+                let row = self.rows.event_wait(key_pattern, index.as_ref(), key)?;
                 Ok(row.and_then(|row| row.settled_by).map(|(event, _)| WaitOutcome::Event(event)))
             }
-            Some(WaitCondition::Run(_)) | None => Ok(None),
+            WaitCondition::Run(_) => Ok(None),
         }
     }
 
-    /// What a wait of a task waits for, if it is open.
-    pub(super) fn open_condition(
-        &mut self,
-        run: RunId,
-        task: TaskIndex,
-        wait: WaitId,
-    ) -> Result<Option<WaitCondition>, StoreError> {
-        let Some((_, state)) = self.run(run)? else { return Ok(None) };
-        let open = state.task(task).and_then(|task| task.waits.iter().find(|open| open.id == wait));
-        Ok(open.map(|open| open.condition.clone()))
+    /// What a wait waits for, if it is open, without the filter of one for events.
+    pub(super) fn open_condition(&self, key: WaitKey) -> Result<Option<WaitCondition>, StoreError> {
+        Ok(match self.rows.wait(key)? {
+            Some(WaitRow::Open(condition)) => Some(condition),
+            Some(WaitRow::InBacklog(_)) | None => None,
+        })
     }
 }

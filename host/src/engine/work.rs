@@ -229,7 +229,7 @@ impl Shard {
         task: TaskIndex,
         wait: WaitId,
     ) -> Result<Option<EventWaitRow>, StoreError> {
-        let condition = self.open_condition(run, task, wait)?;
+        let condition = self.open_condition((run, task, wait))?;
         let Some(WaitCondition::Event { key_pattern, index, .. }) = condition else { return Ok(None) };
         let row = self.rows.event_wait(&key_pattern, index.as_ref(), (run, task, wait))?;
         Ok(row.filter(|row| row.settled_by.is_none()))

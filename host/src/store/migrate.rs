@@ -2,12 +2,13 @@
 //! `FORMAT.md` has the history.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
 use dormouse_core::id::{CronId, RunId};
 use dormouse_core::run::{Status, Trigger};
 use dormouse_core::time::Timestamp;
+use dormouse_core::wait::{Wait, WaitCondition};
 use dormouse_core::workflow::Overlap;
 use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
@@ -18,12 +19,14 @@ use super::error::{OpenError, StoreError};
 use super::keys::{self, Key, NAMESPACE};
 use super::log::Number;
 use super::read::Read;
+use super::records::OldRun;
+use super::rows::WaitRow;
 use super::tables::{self, RawTable};
 use super::view::View;
-use super::working_set::WorkingSet;
+use super::working_set::{WorkingSet, encode};
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// Row of `meta`: the format as four bytes, big endian. Every format that will ever be keeps it.
 pub(super) const FORMAT_KEY: &str = "format";
@@ -110,12 +113,15 @@ fn create(database: &Database, now: Timestamp) -> Result<(), StoreError> {
 
 /// Leaves the database in the current format, whatever older one it was in.
 pub(super) fn bring_up_to_date(database: &Database, identity: Identity) -> Result<(), StoreError> {
-    if identity.format < 3 {
+    if identity.format < FORMAT {
         in_one_transaction(database, |txn| {
-            put_names_into_namespace(txn)?;
-            sort_event_waits(txn)?;
-            put_timers_in_lines(txn)?;
-            txn.delete_table(ACTIVE_TASKS)?;
+            if identity.format < 3 {
+                put_names_into_namespace(txn)?;
+                sort_event_waits(txn)?;
+                put_timers_in_lines(txn)?;
+                txn.delete_table(ACTIVE_TASKS)?;
+            }
+            make_waits_rows(txn)?;
             if identity.format < 2 { put_meta(txn, LIVE_RUNS_UNKNOWN_KEY, &[]) } else { Ok(()) }
         })?;
     }
@@ -182,6 +188,58 @@ fn put_timers_in_lines(txn: &WriteTransaction) -> Result<(), StoreError> {
         let (kind, rest) = rest.split_at(rest.len().min(1));
         [kind, time, rest].concat()
     })
+}
+
+/// States of runs that are rewritten between two looks at the table.
+const STATES_AT_ONCE: usize = 1_000;
+
+/// Waits of task runs are rows since format 4. Until then they were part of the state of their run.
+fn make_waits_rows(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let table = |slot: usize| txn.open_table(tables::ALL[slot]);
+    let mut states = table(tables::RUN_STATES.slot)?;
+    let (mut waits, mut backlogs) = (table(tables::WAITS.slot)?, table(tables::BACKLOGS.slot)?);
+    let mut after: Bound<Vec<u8>> = Bound::Unbounded;
+    loop {
+        let mut old: Vec<(Vec<u8>, OldRun)> = Vec::new();
+        let mut last = None;
+        for entry in
+            states.range::<&[u8]>((after.as_ref().map(Vec::as_slice), Bound::Unbounded))?.take(STATES_AT_ONCE)
+        {
+            let (key, row) = entry?;
+            last = Some(key.value().to_vec());
+            // One that cannot be read stays as it is.
+            let state = OldRun::decode(row.value()).ok();
+            old.extend(state.filter(OldRun::has_waits).map(|state| (key.value().to_vec(), state)));
+        }
+        for (key, OldRun { run, waits: open, backlogs: settled }) in old {
+            states.insert(key.as_slice(), encode(tables::RUN_STATES, &run)?.as_slice())?;
+            for (task, (open, settled)) in (0_u8..).zip(open.into_iter().zip(settled)) {
+                let task = [key.as_slice(), &[task]].concat();
+                for Wait { id, mut condition } in open {
+                    if let WaitCondition::Event { key_pattern, filter, index, .. } = &mut condition {
+                        *filter = None;
+                        // A pattern matches many keys, and an index is of one.
+                        if key_pattern.contains('*') {
+                            *index = None;
+                        }
+                    }
+                    let row = encode(tables::WAITS, &WaitRow::Open(condition))?;
+                    waits.insert([&task, &*keys::encode(&id)].concat().as_slice(), row.as_slice())?;
+                }
+                for (number, settled) in (0_u64..).zip(settled) {
+                    let row = encode(tables::BACKLOGS, &settled)?;
+                    let at = [&task, &*keys::encode(&number)].concat();
+                    backlogs.insert(at.as_slice(), row.as_slice())?;
+                    let row = encode(tables::WAITS, &WaitRow::InBacklog(number))?;
+                    waits.insert([&task, &*keys::encode(&settled.id)].concat().as_slice(), row.as_slice())?;
+                }
+            }
+        }
+        match last {
+            Some(last) => after = Bound::Excluded(last),
+            None => return Ok(()),
+        }
+    }
 }
 
 fn change_keys(

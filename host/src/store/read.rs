@@ -7,19 +7,22 @@ use std::ops::ControlFlow;
 use dormouse_core::id::{
     CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WorkflowName,
 };
-use dormouse_core::run::{Run, RunSpec, Status};
+use dormouse_core::run::{Part, Run, RunSpec, Status};
 use dormouse_core::time::Timestamp;
+use dormouse_core::wait::{FilterIndex, Settled, Wait, WaitCondition};
+use dormouse_core::workflow::Json;
 
 use super::error::StoreError;
 use super::keys::{self, NAMESPACE, SCHEDULED_STATUSES};
 use super::records::Counts;
 use super::rows::{
-    ConcurrencyRow, CronRow, Due, EndedRun, EndedScheduled, EventRow, IdempotencyRow, IdempotencyScope,
-    JournalEntry, ModuleRow, RunRow, RunWaitRow, ScheduledRow, ScheduledStatus, TimerLine, VersionRow, Work,
-    WorkflowRow,
+    ConcurrencyRow, CronRow, Due, EndedRun, EndedScheduled, EventRow, EventWaitRow, IdempotencyRow,
+    IdempotencyScope, JournalEntry, ModuleRow, RunRow, RunWaitRow, ScheduledRow, ScheduledStatus, TimerLine,
+    VersionRow, WAITS_SHOWN_MAX, WaitKey, WaitRow, Work, WorkflowRow,
 };
 use super::source::{Access, Order, Source, Span, visit_merged};
 use super::tables;
+use super::waits::{EventWaitPlace, place};
 use super::working_set::JournalEnd;
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -82,7 +85,80 @@ pub(crate) trait Read: Source + Sized {
         let Some(spec) = self.run_spec(id)? else { return Ok(None) };
         let missing = StoreError::Contradiction { run: id, problem: "it has no state" };
         let run = self.run_state(id)?.ok_or(missing)?;
-        Ok(Some(RunRow { spec, run }))
+        self.whole_run(spec, run).map(Some)
+    }
+
+    /// A run with what is elsewhere of it.
+    fn whole_run(&self, spec: RunSpec, mut run: Run) -> Result<RunRow> {
+        self.fill(spec.id, &mut run)?;
+        let mut waits = Vec::new();
+        for (index, task) in (0..).map(TaskIndex).zip(&run.tasks) {
+            if task.open_waits > 0 {
+                let open = self.open_waits(spec.id, index, WAITS_SHOWN_MAX)?;
+                waits.extend(open.into_iter().map(|wait| (index, wait)));
+            }
+        }
+        Ok(RunRow { spec, run, waits })
+    }
+
+    /// Gets the outputs and errors of a run that are elsewhere.
+    fn fill(&self, id: RunId, run: &mut Run) -> Result<()> {
+        let missing = || StoreError::Contradiction { run: id, problem: "an output or error is not there" };
+        for (index, task) in (0..).map(TaskIndex).zip(&mut run.tasks) {
+            if let Some(output @ Part::Elsewhere) = &mut task.output {
+                *output = Part::Here(self.task_output(id, index)?.ok_or_else(missing)?);
+            }
+            if let Some(error @ Part::Elsewhere) = &mut task.error {
+                *error = Part::Here(self.get(tables::TASK_ERRORS, (id, index))?.ok_or_else(missing)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The output of a task, if it is not in the state of its run.
+    fn task_output(&self, run: RunId, task: TaskIndex) -> Result<Option<Json>> {
+        self.get(tables::TASK_OUTPUTS, (run, task))
+    }
+
+    /// A wait that is open or in the backlog.
+    fn wait(&self, key: WaitKey) -> Result<Option<WaitRow>> {
+        self.get(tables::WAITS, key)
+    }
+
+    /// Up to `limit` open waits of a task run, by their ids, with their filters.
+    fn open_waits(&self, run: RunId, task: TaskIndex, limit: usize) -> Result<Vec<Wait>> {
+        let mut open = Vec::new();
+        for entry in self.scan(tables::WAITS, Span::under((run, task)))? {
+            let (key, row) = entry?;
+            let WaitRow::Open(mut condition) = row else { continue };
+            if let WaitCondition::Event { key_pattern, filter, index, .. } = &mut condition {
+                *filter = self.event_wait(key_pattern, index.as_ref(), key)?.and_then(|row| row.filter);
+            }
+            open.push(Wait { id: key.2, condition });
+            if open.len() >= limit {
+                break;
+            }
+        }
+        Ok(open)
+    }
+
+    /// An open wait for events.
+    fn event_wait(
+        &self,
+        key_pattern: &str,
+        index: Option<&FilterIndex>,
+        key: WaitKey,
+    ) -> Result<Option<EventWaitRow>> {
+        match place(key_pattern, index, key) {
+            EventWaitPlace::Exact(key) => self.get(tables::EVENT_WAITS, key),
+            EventWaitPlace::Pattern(key) => self.get(tables::EVENT_PATTERN_WAITS, key),
+        }
+    }
+
+    /// Up to `limit` waits of the backlog of a task run, in the order in which they settled.
+    fn backlog(&self, run: RunId, task: TaskIndex, limit: usize) -> Result<Vec<Settled>> {
+        let rows = self.scan(tables::BACKLOGS, Span::under((run, task)))?;
+        rows.take(limit).map(|entry| entry.map(|(_, settled)| settled)).collect()
     }
 
     fn run_spec(&self, id: RunId) -> Result<Option<RunSpec>> {

@@ -9,6 +9,8 @@ mod run;
 mod trigger;
 mod work;
 
+pub(super) use run::OldRun;
+
 use std::collections::BTreeMap;
 
 use dormouse_core::id::{CronId, Version};

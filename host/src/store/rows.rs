@@ -6,7 +6,7 @@ use dormouse_core::id::{
 };
 use dormouse_core::run::{Run, RunSpec, Status, TaskTimer, Transition};
 use dormouse_core::time::Timestamp;
-use dormouse_core::wait::FilterIndex;
+use dormouse_core::wait::{FilterIndex, Wait, WaitCondition};
 use dormouse_core::workflow::{CronSpec, Json, Metadata, Priority, Workflow};
 
 /// An uploaded module. Its bytes are a row of their own.
@@ -46,11 +46,28 @@ pub(crate) struct VersionRow {
     pub(crate) definition: Workflow,
 }
 
-/// A run: what it is and how far it has come.
+/// A run: what it is and how far it has come, with its outputs and errors at hand.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RunRow {
     pub(crate) spec: RunSpec,
     pub(crate) run: Run,
+    /// What its tasks wait for, at most [`WAITS_SHOWN_MAX`] of each.
+    pub(crate) waits: Vec<(TaskIndex, Wait)>,
+}
+
+/// Most open waits of a task that are read with a run.
+pub(crate) const WAITS_SHOWN_MAX: usize = 1_000;
+
+/// Names a wait: the run, its task, and the id that the guest chose.
+pub(crate) type WaitKey = (RunId, TaskIndex, WaitId);
+
+/// A wait of a task run, by its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WaitRow {
+    /// It is open. The filter of a wait for events is only where events find it.
+    Open(WaitCondition),
+    /// It has settled and is in the backlog of the task run, under this number.
+    InBacklog(u64),
 }
 
 /// Where a run that has ended stands among those: by workflow, by status, then oldest first.

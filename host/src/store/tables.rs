@@ -6,15 +6,17 @@ use std::marker::PhantomData;
 use dormouse_core::id::{
     CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
 };
-use dormouse_core::run::{Run, RunSpec, Status};
+use dormouse_core::run::{Run, RunSpec, Status, TaskError};
 use dormouse_core::time::Timestamp;
+use dormouse_core::wait::Settled;
+use dormouse_core::workflow::Json;
 use redb::{TableDefinition, TableHandle};
 
 use super::keys::Namespace;
 use super::records::Counts;
 use super::rows::{
     CronRow, Due, EventRow, EventWaitRow, IdempotencyRow, JournalRow, ModuleRow, ScheduledRow,
-    ScheduledStatus, VersionRow, Work, WorkflowRow,
+    ScheduledStatus, VersionRow, WaitRow, Work, WorkflowRow,
 };
 
 /// To the database every key and every row is just bytes.
@@ -75,6 +77,14 @@ tables! {
     EVENT_WAITS = "event-waits": EventWaitKey => EventWaitRow;
     /// Waits for events whose key matches a pattern with `*`.
     EVENT_PATTERN_WAITS = "event-pattern-waits": EventPatternWaitKey => EventWaitRow;
+    /// The waits of a task run that are open or in its backlog.
+    WAITS = "waits": (RunId, TaskIndex, WaitId) => WaitRow;
+    /// Waits of a task run that have settled and of which no step was told yet, in the order in which they
+    /// did, besides those in the state of the run.
+    BACKLOGS = "backlogs": (RunId, TaskIndex, u64) => Settled;
+    /// Outputs and errors of tasks that are too large for the state of a run that goes on.
+    TASK_OUTPUTS = "task-outputs": (RunId, TaskIndex) => Json;
+    TASK_ERRORS = "task-errors": (RunId, TaskIndex) => TaskError;
     /// The run that is waited for, then who waits.
     RUN_WAITS = "run-waits": (RunId, RunId, TaskIndex, WaitId) => ();
     /// What was begun and is too much for one change set, in the order in which it was.

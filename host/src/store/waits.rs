@@ -81,19 +81,6 @@ impl WorkingSet {
         }
     }
 
-    /// An open wait for events.
-    pub(crate) fn event_wait(
-        &self,
-        key_pattern: &str,
-        index: Option<&FilterIndex>,
-        of: (RunId, TaskIndex, WaitId),
-    ) -> Result<Option<EventWaitRow>> {
-        match place(key_pattern, index, of) {
-            EventWaitPlace::Exact(key) => self.get(EVENT_WAITS, key),
-            EventWaitPlace::Pattern(key) => self.get(EVENT_PATTERN_WAITS, key),
-        }
-    }
-
     /// The next wait behind a cursor that an event of this key may settle; the cursor moves behind it.
     /// `value_at` gives what the event has at a path.
     pub(crate) fn next_event_wait(

@@ -226,7 +226,7 @@ impl WorkingSet {
     }
 }
 
-fn encode<K: Key, V: Record<K>>(table: Table<K, V>, row: &V) -> Result<Vec<u8>> {
+pub(super) fn encode<K: Key, V: Record<K>>(table: Table<K, V>, row: &V) -> Result<Vec<u8>> {
     row.encode().map_err(|source| StoreError::Unwritable { table: table.name, source })
 }
 

@@ -2,6 +2,7 @@
 
 mod journal;
 mod runs;
+mod waits;
 
 pub(crate) use runs::Deleted;
 

@@ -245,7 +245,7 @@ impl Host {
 }
 
 fn matches(filter: &RunFilter, row: &RunRow) -> bool {
-    let RunRow { spec, run } = row;
+    let RunRow { spec, run, .. } = row;
     let (kind, id) = match spec.trigger {
         Trigger::Call => (TriggerKind::Call, None),
         Trigger::Cron { id, .. } => (TriggerKind::Cron, Some(id.to_bytes())),

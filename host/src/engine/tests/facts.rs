@@ -142,10 +142,10 @@ impl Seen {
         for (id, ended) in &self.ended {
             assert_eq!(by_id.get(id).map(|row| &row.run), Some(ended), "run {id} had ended");
         }
-        for RunRow { spec, run } in rows.iter().filter(|row| row.run.status.is_final()) {
+        for RunRow { spec, run, .. } in rows.iter().filter(|row| row.run.status.is_final()) {
             self.ended.entry(spec.id).or_insert_with(|| run.clone());
         }
-        for RunRow { spec, run } in rows.iter().filter(|row| !row.spec.detached) {
+        for RunRow { spec, run, .. } in rows.iter().filter(|row| !row.spec.detached) {
             let parent = spec.parent.and_then(|parent| by_id.get(&parent));
             let is_alone = parent.is_some_and(|parent| parent.run.status == Status::Cancelled);
             assert!(!is_alone || run.status.is_final(), "the parent of run {} was cancelled", spec.id);
@@ -156,7 +156,7 @@ impl Seen {
 /// Of a workflow with limits no more runs have begun and not ended than may.
 fn verify_limits(rows: &[RunRow]) {
     for (name, max) in LIMITED {
-        let begun = rows.iter().filter(|RunRow { spec, run }| {
+        let begun = rows.iter().filter(|RunRow { spec, run, .. }| {
             spec.workflow.as_str() == name && run.started_at.is_some() && !run.status.is_final()
         });
         assert!(begun.count() <= max, "too many runs of {name}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dormouse_core::cel::{Equality, Predicate};
 use dormouse_core::id::{ModuleDigest, RunId, TaskIndex, Version, WaitId, WorkflowName};
-use dormouse_core::run::{Lease, Reason, Run, Status, TaskError};
+use dormouse_core::run::{Lease, Part, Reason, Run, RunSpec, Status, TaskError, TaskRun};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{FilterIndex, Settled, Wait, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::*;
@@ -20,7 +20,7 @@ use crate::engine::catalog::Catalog;
 use crate::engine::node::StepHandle;
 use crate::engine::post_commit::PostCommit;
 use crate::engine::shard::{Handled, Shard};
-use crate::engine::steps::{Start, load};
+use crate::engine::steps::{Entry, Start, load};
 use crate::engine::{Error, PushEvent, StartRun, Started, WorkflowChange};
 use crate::runtime::{
     GuestLine, Push, Requests, Schedule, SettledOutcome, Spawn, StepEnd, StepEntry, StepOutcome,
@@ -202,8 +202,11 @@ impl World {
             let (_, state) = self.shard().run(run).unwrap().unwrap();
             let state = state.task(task).unwrap();
             let is_current = is_current(state.status, (state.attempt, state.epoch), lease);
-            let given = if is_current { state.delivered } else { 0 };
-            let settled = state.settled[..given].to_vec();
+            let settled = match &start.entry {
+                Entry::Resume { settled, .. } => settled.clone(),
+                Entry::Start { .. } => Vec::new(),
+            };
+            assert!(!is_current || state.settled.starts_with(&settled));
             self.known.push(run);
             self.steps.push(Step { run, task, lease, start: Some(start), settled });
         }
@@ -392,10 +395,10 @@ impl World {
         let end = StepEnd {
             ran: Duration::from_millis(3),
             outcome: match outcome {
-                0..4 => StepOutcome::Completed { output: Json::trusted(&number.to_string()) },
+                0..4 => StepOutcome::Completed { output: Json::trusted(&said(number)) },
                 4 | 5 => StepOutcome::Failed {
                     reason: Reason::Error,
-                    error: TaskError::new("no"),
+                    error: TaskError::new(said(number)),
                     retryable: outcome == 4,
                 },
                 _ => self.suspended((run, task), number, &requests),
@@ -419,8 +422,15 @@ impl World {
         }
         let snapshot = self.facts.snapshots.get(&(run, task));
         match entry {
-            StepEntry::Start { .. } => {
+            StepEntry::Start { parents, .. } => {
                 assert_eq!(snapshot, None, "run {run} began anew");
+                let (spec, state) = self.shard().run(run).unwrap().unwrap();
+                let (spec, state) = (RunSpec::clone(&spec), state.clone());
+                let row = self.shard().rows.whole_run(spec, state).unwrap();
+                for (name, output) in parents {
+                    let is_it = |task: &&TaskRun| task.output == Some(Part::Here(output.clone()));
+                    assert!(row.run.tasks.iter().any(|task| is_it(&task)), "run {run} was told of {name}");
+                }
                 0
             }
             StepEntry::Resume { snapshot: bytes, settled: told } => {
@@ -530,8 +540,8 @@ impl World {
             };
             waits.push(Wait { id: WaitId(self.numbers.2), condition });
         }
-        let open = self.shard().run(run).unwrap().map(|(_, state)| state.task(task).unwrap().waits.clone());
-        let mut dropped: Vec<_> = open.unwrap_or_default().into_iter().map(|wait| wait.id).collect();
+        let open = self.shard().rows.open_waits(run, task, usize::MAX).unwrap();
+        let mut dropped: Vec<_> = open.into_iter().map(|wait| wait.id).collect();
         dropped.retain(|_| self.once_in(3));
         StepOutcome::Suspended { waits, dropped, snapshot: image(number) }
     }
@@ -820,7 +830,7 @@ impl World {
             rows.iter().filter(|row| row.run.status.is_final()).map(|row| row.spec.id).collect();
         for row in rows.iter().filter(|row| !row.run.status.is_final()) {
             assert_eq!(row.run.status, Status::Sleeping, "run {} is forgotten", row.spec.id);
-            for wait in row.run.tasks.iter().flat_map(|task| &task.waits) {
+            for (_, wait) in &row.waits {
                 let is_due = match &wait.condition {
                     WaitCondition::Until(_) => true,
                     WaitCondition::Run(run) => ended.contains(run),
@@ -849,6 +859,11 @@ impl World {
 
 fn is_current(status: Status, (attempt, epoch): (u32, u64), lease: Lease) -> bool {
     status == Status::Running && lease == Lease { attempt, epoch }
+}
+
+/// What a step returns or fails with: JSON, sometimes too large for the state of its run.
+fn said(step: u32) -> String {
+    step.to_string().repeat(if step.is_multiple_of(3) { 300 } else { 1 })
 }
 
 /// The snapshot that a step takes, sometimes in more than one part.

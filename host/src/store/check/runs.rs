@@ -2,17 +2,17 @@
 
 use dormouse_core::check::problems;
 use dormouse_core::id::{RunId, TaskIndex};
-use dormouse_core::run::{Run, RunSpec, Status, TaskRun, TaskTimer};
-use dormouse_core::wait::{Wait, WaitCondition};
+use dormouse_core::run::{Part, Run, RunSpec, Status, TaskRun, TaskTimer};
 
 use super::{Check, Look, Result};
+use crate::store::error::StoreError;
 use crate::store::keys::NAMESPACE;
-use crate::store::rows::{Due, EventWaitRow, JournalEntry, Timer};
+use crate::store::rows::{Due, JournalEntry, Timer, WaitRow};
+use crate::store::source::{Access, Span};
 use crate::store::tables::{
-    EVENT_PATTERN_WAITS, EVENT_WAITS, JOURNAL, MODULE_BYTES, RUN_CHILDREN, RUN_SPECS, RUN_STATES, RUN_WAITS,
-    RUNS_BY_STATUS, SNAPSHOTS, TIMERS, VERSIONS,
+    JOURNAL, MODULE_BYTES, RUN_CHILDREN, RUN_SPECS, RUN_STATES, RUNS_BY_STATUS, SNAPSHOTS, TASK_ERRORS,
+    TASK_OUTPUTS, TIMERS, Table, VERSIONS, WAITS,
 };
-use crate::store::waits::{EventWaitPlace, place};
 
 pub(super) fn specs(check: &mut Check<'_>) -> Result {
     check.each(RUN_SPECS, |check, id, spec| {
@@ -112,8 +112,20 @@ fn task_indexes(check: &mut Check<'_>, run: RunId, index: TaskIndex, task: &Task
             missing.push(format!("its timer of {at} ({}) is missing", timer_word(timer)));
         }
     }
-    for wait in &task.waits {
-        missing.extend(missing_wait(check, run, index, wait)?);
+    if matches!(task.output, Some(Part::Elsewhere)) && !check.is_there(TASK_OUTPUTS, (run, index))? {
+        missing.push("its output is missing".to_owned());
+    }
+    if matches!(task.error, Some(Part::Elsewhere)) && !check.is_there(TASK_ERRORS, (run, index))? {
+        missing.push("its error is missing".to_owned());
+    }
+    if task.open_waits + task.backlog > 0 {
+        let (open, backlog) = count_waits(check, run, index)?;
+        if (open, backlog) != (task.open_waits, task.backlog) {
+            let (says_open, says_backlog) = (task.open_waits, task.backlog);
+            missing.push(format!(
+                "it has {open} open waits and {backlog} in its backlog, and its state says {says_open} and {says_backlog}"
+            ));
+        }
     }
     for problem in missing {
         check.report(RUN_STATES, run, format!("task {}: {problem}", index.0));
@@ -128,33 +140,49 @@ pub(super) fn timer_word(timer: TaskTimer) -> &'static str {
     }
 }
 
-/// What is missing to settle a wait.
-fn missing_wait(check: &mut Check<'_>, run: RunId, task: TaskIndex, wait: &Wait) -> Result<Option<String>> {
-    let id = wait.id;
-    Ok(match &wait.condition {
-        WaitCondition::Until(at) => {
-            let timer = Timer::Wait { run, task, wait: id };
-            (!check.is_there(TIMERS, Due { at: *at, timer })?)
-                .then(|| format!("wait {} has no timer at {at}", id.0))
+/// How many waits of a task run are open and how many are in the backlog, by their rows.
+fn count_waits(check: &Check<'_>, run: RunId, task: TaskIndex) -> Result<(usize, usize)> {
+    let (mut open, mut backlog) = (0, 0);
+    for entry in check.view.scan(WAITS, Span::under((run, task)))? {
+        match entry {
+            Ok((_, WaitRow::Open(_))) => open += 1,
+            Ok((_, WaitRow::InBacklog(_))) => backlog += 1,
+            // The rule of the table tells of it.
+            Err(StoreError::Unreadable { .. }) => {}
+            Err(error) => return Err(error),
         }
-        WaitCondition::Event { key_pattern, filter, index, .. } => {
-            let (table, row) = match place(key_pattern, index.as_ref(), (run, task, id)) {
-                EventWaitPlace::Exact(key) => (EVENT_WAITS.name, check.look(EVENT_WAITS, key)?),
-                EventWaitPlace::Pattern(key) => {
-                    (EVENT_PATTERN_WAITS.name, check.look(EVENT_PATTERN_WAITS, key)?)
-                }
-            };
-            match row {
-                Look::There(EventWaitRow { filter: stored, .. }) if stored != *filter => {
-                    Some(format!("wait {} has another filter in `{table}`", id.0))
-                }
-                Look::There(_) | Look::Unreadable => None,
-                Look::Missing => Some(format!("wait {} is missing in `{table}`", id.0)),
-            }
-        }
-        WaitCondition::Run(awaited) => (!check.is_there(RUN_WAITS, (*awaited, run, task, id))?)
-            .then(|| format!("wait {} is missing in `run-waits`", id.0)),
+    }
+    Ok((open, backlog))
+}
+
+/// Outputs and errors that are not in the states of their runs.
+pub(super) fn task_outputs(check: &mut Check<'_>) -> Result {
+    check.each(TASK_OUTPUTS, |check, (run, task), _| {
+        part(check, TASK_OUTPUTS, (run, task), |task| matches!(task.output, Some(Part::Elsewhere)))
     })
+}
+
+pub(super) fn task_errors(check: &mut Check<'_>) -> Result {
+    check.each(TASK_ERRORS, |check, (run, task), _| {
+        part(check, TASK_ERRORS, (run, task), |task| matches!(task.error, Some(Part::Elsewhere)))
+    })
+}
+
+fn part<K, V>(
+    check: &mut Check<'_>,
+    table: Table<K, V>,
+    (run, task): (RunId, TaskIndex),
+    is_of: impl Fn(&TaskRun) -> bool,
+) -> Result {
+    let is_expected = match check.look(RUN_STATES, run)? {
+        Look::There(run) => run.task(task).is_some_and(is_of),
+        Look::Unreadable => true,
+        Look::Missing => false,
+    };
+    if !is_expected {
+        check.report(table, format!("{run} {}", task.0), "no task run leads to it");
+    }
+    Ok(())
 }
 
 pub(super) fn journals(check: &mut Check<'_>) -> Result {

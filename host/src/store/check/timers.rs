@@ -2,16 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use dormouse_core::id::{RunId, TaskIndex, WaitId};
+use dormouse_core::id::{RunId, TaskIndex};
 use dormouse_core::run::{TaskRun, TaskTimer};
 use dormouse_core::time::Timestamp;
-use dormouse_core::wait::WaitCondition;
+use dormouse_core::wait::{FilterIndex, WaitCondition};
 
 use super::runs::timer_word;
 use super::{Check, Look, Result};
-use crate::store::rows::{Due, EventWaitRow, ScheduledStatus, Timer, Work};
+use crate::store::rows::{Due, EventWaitRow, ScheduledStatus, Timer, WaitKey, WaitRow, Work};
 use crate::store::tables::{
-    CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, RUN_STATES, RUN_WAITS, SCHEDULED, TIMERS, Table, WORK,
+    BACKLOGS, CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, RUN_STATES, RUN_WAITS, SCHEDULED, TIMERS,
+    Table, WAITS, WORK,
 };
 use crate::store::waits::{EventWaitPlace, place};
 
@@ -44,23 +45,77 @@ pub(super) fn timers(check: &mut Check<'_>) -> Result {
 }
 
 /// Whether a wait is to settle at that time.
-fn of_wait(check: &Check<'_>, at: Timestamp, (run, task, wait): (RunId, TaskIndex, WaitId)) -> Result<bool> {
-    let Look::There(state) = check.look(RUN_STATES, run)? else { return of_task(check, run, task, |_| true) };
-    let waits = state.task(task).into_iter().flat_map(|task| &task.waits);
-    for open in waits.filter(|open| open.id == wait) {
-        match &open.condition {
-            WaitCondition::Until(time) => return Ok(*time == at),
-            WaitCondition::Event { key_pattern, index, .. } => {
-                let row = match place(key_pattern, index.as_ref(), (run, task, wait)) {
-                    EventWaitPlace::Exact(key) => check.look(EVENT_WAITS, key)?,
-                    EventWaitPlace::Pattern(key) => check.look(EVENT_PATTERN_WAITS, key)?,
-                };
-                return Ok(expected(row, |row| row.settled_by.is_some_and(|(_, time)| time == at)));
-            }
-            WaitCondition::Run(_) => {}
+fn of_wait(check: &Check<'_>, at: Timestamp, key: WaitKey) -> Result<bool> {
+    match check.look(WAITS, key)? {
+        Look::There(WaitRow::Open(WaitCondition::Until(time))) => Ok(time == at),
+        Look::There(WaitRow::Open(WaitCondition::Event { key_pattern, index, .. })) => {
+            let row = look_for_events(check, &key_pattern, index.as_ref(), key)?;
+            Ok(expected(row, |row| row.settled_by.is_some_and(|(_, time)| time == at)))
         }
+        Look::There(WaitRow::Open(WaitCondition::Run(_)) | WaitRow::InBacklog(_)) | Look::Missing => {
+            Ok(false)
+        }
+        Look::Unreadable => Ok(true),
     }
-    Ok(false)
+}
+
+fn look_for_events(
+    check: &Check<'_>,
+    key_pattern: &str,
+    index: Option<&FilterIndex>,
+    key: WaitKey,
+) -> Result<Look<EventWaitRow>> {
+    match place(key_pattern, index, key) {
+        EventWaitPlace::Exact(key) => check.look(EVENT_WAITS, key),
+        EventWaitPlace::Pattern(key) => check.look(EVENT_PATTERN_WAITS, key),
+    }
+}
+
+/// Each wait is of a task run that goes on, and can settle or has.
+pub(super) fn waits(check: &mut Check<'_>) -> Result {
+    check.each(WAITS, |check, key, row| {
+        let (run, task, wait) = key;
+        let is_live = |task: &TaskRun| !task.status.is_final();
+        let mut problems = Vec::new();
+        if !of_task(check, run, task, is_live)? {
+            problems.push("no task that goes on has this wait");
+        }
+        let is_there = match &row {
+            WaitRow::Open(WaitCondition::Until(at)) => {
+                check.is_there(TIMERS, Due { at: *at, timer: Timer::Wait { run, task, wait } })?
+            }
+            WaitRow::Open(WaitCondition::Event { key_pattern, index, .. }) => {
+                !matches!(look_for_events(check, key_pattern, index.as_ref(), key)?, Look::Missing)
+            }
+            WaitRow::Open(WaitCondition::Run(awaited)) => {
+                check.is_there(RUN_WAITS, (*awaited, run, task, wait))?
+            }
+            WaitRow::InBacklog(number) => {
+                expected(check.look(BACKLOGS, (run, task, *number))?, |settled| settled.id == wait)
+            }
+        };
+        if !is_there {
+            problems.push("nothing would ever settle it, or its task hear of it");
+        }
+        for problem in problems {
+            check.report(WAITS, wait_words(key), problem);
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn backlogs(check: &mut Check<'_>) -> Result {
+    check.each(BACKLOGS, |check, (run, task, number), settled| {
+        let row = check.look(WAITS, (run, task, settled.id))?;
+        if !expected(row, |row| *row == WaitRow::InBacklog(number)) {
+            check.report(BACKLOGS, format!("{run} {} {number}", task.0), "`waits` does not lead to it");
+        }
+        Ok(())
+    })
+}
+
+fn wait_words((run, task, wait): WaitKey) -> String {
+    format!("{run} {} wait {}", task.0, wait.0)
 }
 
 fn task_timer(task: &TaskRun, timer: TaskTimer) -> Option<Timestamp> {
@@ -102,11 +157,11 @@ fn words(row: &EventWaitRow) -> String {
 fn event_wait<K>(check: &mut Check<'_>, table: Table<K, EventWaitRow>, row: &EventWaitRow) -> Result {
     let EventWaitRow { key_pattern: key, index: at, run, task, wait, settled_by, .. } = row;
     let (run, task, wait) = (*run, *task, *wait);
-    let is_open = |condition: &WaitCondition| {
-        matches!(condition, WaitCondition::Event { key_pattern, index, .. }
-            if key_pattern == key && (index == at || key.contains('*')))
+    let is_of = |row: &WaitRow| {
+        matches!(row, WaitRow::Open(WaitCondition::Event { key_pattern, index, .. })
+            if key_pattern == key && index == at)
     };
-    if !of_task(check, run, task, |task| waits(task, wait, is_open))? {
+    if !expected(check.look(WAITS, (run, task, wait))?, is_of) {
         check.report(table, words(row), "no task has this wait");
     }
     if let Some((event, at)) = *settled_by {
@@ -133,8 +188,8 @@ pub(super) fn run_waits(check: &mut Check<'_>) -> Result {
     })?;
     check.each(RUN_WAITS, |check, (awaited, run, task, wait), ()| {
         let row = format!("{awaited} {run} {} wait {}", task.0, wait.0);
-        if !of_task(check, run, task, |task| waits(task, wait, |for_| *for_ == WaitCondition::Run(awaited)))?
-        {
+        let is_of = |row: &WaitRow| *row == WaitRow::Open(WaitCondition::Run(awaited));
+        if !expected(check.look(WAITS, (run, task, wait))?, is_of) {
             check.report(RUN_WAITS, &row, "no task has this wait");
         }
         match check.look(RUN_STATES, awaited)? {
@@ -166,10 +221,6 @@ pub(super) fn work(check: &mut Check<'_>) -> Result {
         }
         Ok(())
     })
-}
-
-fn waits(task: &TaskRun, id: WaitId, is: impl Fn(&WaitCondition) -> bool) -> bool {
-    task.waits.iter().any(|wait| wait.id == id && is(&wait.condition))
 }
 
 /// Whether it holds of a task run, which must be there. Nothing is said of one that cannot be read.

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use dormouse_core::id::{CronId, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId};
-use dormouse_core::run::{Run, RunSpec, TaskError, TaskRun, Trigger};
+use dormouse_core::run::{Part, Run, RunSpec, TaskError, TaskRun, Trigger};
 use dormouse_core::time::Timestamp;
-use dormouse_core::wait::{FilterIndex, Settled, Wait, WaitCondition, WaitOutcome};
+use dormouse_core::wait::{FilterIndex, SETTLED_MAX, Settled, Wait, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::Json;
 use serde::{Deserialize, Serialize};
 
 use super::{Record, StoredId, StoredMetadata};
 use crate::store::error::DecodeError;
-use crate::store::rows::EventWaitRow;
+use crate::store::rows::{EventWaitRow, WaitKey, WaitRow};
 use crate::store::tables::{EventPatternWaitKey, EventWaitKey};
 
 #[derive(Serialize, Deserialize)]
@@ -106,14 +106,16 @@ impl From<StoredTrigger> for Trigger {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredRun<'a> {
+struct StoredRun<T> {
     status: u8,
     reason: Option<u8>,
-    #[serde(borrow)]
-    tasks: Vec<StoredTaskRun<'a>>,
+    tasks: Vec<T>,
     started_at: Option<u64>,
     finished_at: Option<u64>,
 }
+
+/// Since format 4 of the store.
+const STATE_VERSION: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct StoredTaskRun<'a> {
@@ -125,9 +127,40 @@ struct StoredTaskRun<'a> {
     repeated: bool,
     ran: Duration,
     has_snapshot: bool,
+    open_waits: u32,
+    settled: Vec<StoredSettled>,
+    backlog: u32,
+    queued_at: Option<u64>,
+    retry_at: Option<u64>,
+    schedule_deadline: Option<u64>,
+    started_at: Option<u64>,
+    finished_at: Option<u64>,
+    #[serde(borrow)]
+    output: Option<StoredPart<&'a str>>,
+    error: Option<StoredPart<StoredError<'a>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredPart<T> {
+    Here(T),
+    Elsewhere,
+}
+
+/// Until format 3 of the store.
+#[derive(Deserialize)]
+struct StoredTaskRun1<'a> {
+    status: u8,
+    reason: Option<u8>,
+    attempt: u32,
+    epoch: u64,
+    lost_hosts: u8,
+    repeated: bool,
+    ran: Duration,
+    has_snapshot: bool,
     #[serde(borrow)]
     waits: Vec<StoredWait<'a>>,
     settled: Vec<StoredSettled>,
+    #[expect(dead_code, reason = "that it was given to a step is not the business of the state any more")]
     delivered: u32,
     queued_at: Option<u64>,
     retry_at: Option<u64>,
@@ -144,7 +177,8 @@ struct StoredError<'a> {
     details: Option<&'a str>,
 }
 
-#[derive(Serialize, Deserialize)]
+/// Until format 3 of the store.
+#[derive(Deserialize)]
 struct StoredWait<'a> {
     id: u64,
     #[serde(borrow)]
@@ -185,24 +219,99 @@ enum StoredOutcome {
 
 impl Record<RunId> for Run {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        super::write(&StoredRun {
-            status: self.status as u8,
-            reason: self.reason.map(|reason| reason as u8),
-            tasks: self.tasks.iter().map(StoredTaskRun::from).collect(),
-            started_at: self.started_at.map(Timestamp::as_millis),
-            finished_at: self.finished_at.map(Timestamp::as_millis),
-        })
+        super::write_version(
+            STATE_VERSION,
+            &StoredRun {
+                status: self.status as u8,
+                reason: self.reason.map(|reason| reason as u8),
+                tasks: self.tasks.iter().map(StoredTaskRun::from).collect(),
+                started_at: self.started_at.map(Timestamp::as_millis),
+                finished_at: self.finished_at.map(Timestamp::as_millis),
+            },
+        )
     }
 
     fn decode(_: &RunId, bytes: &[u8]) -> Result<Self, DecodeError> {
-        let stored: StoredRun<'_> = super::read(bytes)?;
-        Ok(Self {
-            status: super::status(stored.status)?,
-            reason: super::reason(stored.reason)?,
-            tasks: stored.tasks.into_iter().map(TaskRun::try_from).collect::<Result<_, _>>()?,
-            started_at: stored.started_at.map(Timestamp::from_millis),
-            finished_at: stored.finished_at.map(Timestamp::from_millis),
+        match super::version_of(bytes)? {
+            (STATE_VERSION, fields) => {
+                super::read_fields::<StoredRun<StoredTaskRun<'_>>>(fields)?.with_tasks(TaskRun::try_from)
+            }
+            // Of a run that has ended: a migration has rewritten those that have not.
+            (1, _) => Ok(OldRun::decode(bytes)?.run),
+            (found, _) => Err(DecodeError::UnknownVersion { found, known: STATE_VERSION }),
+        }
+    }
+}
+
+impl<T> StoredRun<T> {
+    fn with_tasks(self, task: impl FnMut(T) -> Result<TaskRun, DecodeError>) -> Result<Run, DecodeError> {
+        Ok(Run {
+            status: super::status(self.status)?,
+            reason: super::reason(self.reason)?,
+            tasks: self.tasks.into_iter().map(task).collect::<Result<_, _>>()?,
+            started_at: self.started_at.map(Timestamp::from_millis),
+            finished_at: self.finished_at.map(Timestamp::from_millis),
         })
+    }
+}
+
+/// The state of a run as it was until format 3 of the store, when the waits were part of it.
+pub(in crate::store) struct OldRun {
+    /// The state as it is now.
+    pub(in crate::store) run: Run,
+    /// The open waits of each task.
+    pub(in crate::store) waits: Vec<Vec<Wait>>,
+    /// The backlog of each task.
+    pub(in crate::store) backlogs: Vec<Vec<Settled>>,
+}
+
+impl OldRun {
+    /// Whether there is anything that is a row by now.
+    pub(in crate::store) fn has_waits(&self) -> bool {
+        self.waits.iter().any(|open| !open.is_empty()) || self.backlogs.iter().any(|some| !some.is_empty())
+    }
+
+    /// Of a state that is of the present version there is none.
+    pub(in crate::store) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let stored: StoredRun<StoredTaskRun1<'_>> = super::read(bytes)?;
+        let (mut waits, mut backlogs) = (Vec::new(), Vec::new());
+        let run = stored.with_tasks(|stored| {
+            let (task, open, backlog) = stored.split()?;
+            waits.push(open);
+            backlogs.push(backlog);
+            Ok(task)
+        })?;
+        Ok(Self { run, waits, backlogs })
+    }
+}
+
+impl StoredTaskRun1<'_> {
+    /// The task run as it is now, its open waits and its backlog.
+    fn split(self) -> Result<(TaskRun, Vec<Wait>, Vec<Settled>), DecodeError> {
+        let waits: Vec<_> = self.waits.into_iter().map(Wait::from).collect();
+        let mut settled: Vec<_> = self.settled.into_iter().map(Settled::from).collect();
+        let backlog = settled.split_off(settled.len().min(SETTLED_MAX));
+        let task = TaskRun {
+            status: super::status(self.status)?,
+            reason: super::reason(self.reason)?,
+            attempt: self.attempt,
+            epoch: self.epoch,
+            lost_hosts: self.lost_hosts,
+            repeated: self.repeated,
+            ran: self.ran,
+            has_snapshot: self.has_snapshot,
+            open_waits: waits.len(),
+            settled,
+            backlog: backlog.len(),
+            queued_at: self.queued_at.map(Timestamp::from_millis),
+            retry_at: self.retry_at.map(Timestamp::from_millis),
+            schedule_deadline: self.schedule_deadline.map(Timestamp::from_millis),
+            started_at: self.started_at.map(Timestamp::from_millis),
+            finished_at: self.finished_at.map(Timestamp::from_millis),
+            output: self.output.map(Json::trusted).map(Part::Here),
+            error: self.error.map(TaskError::from).map(Part::Here),
+        };
+        Ok((task, waits, backlog))
     }
 }
 
@@ -217,16 +326,16 @@ impl<'a> From<&'a TaskRun> for StoredTaskRun<'a> {
             repeated: task.repeated,
             ran: task.ran,
             has_snapshot: task.has_snapshot,
-            waits: task.waits.iter().map(StoredWait::from).collect(),
+            open_waits: u32::try_from(task.open_waits).unwrap_or(u32::MAX),
             settled: task.settled.iter().copied().map(StoredSettled::from).collect(),
-            delivered: u32::try_from(task.delivered).unwrap_or(u32::MAX),
+            backlog: u32::try_from(task.backlog).unwrap_or(u32::MAX),
             queued_at: task.queued_at.map(Timestamp::as_millis),
             retry_at: task.retry_at.map(Timestamp::as_millis),
             schedule_deadline: task.schedule_deadline.map(Timestamp::as_millis),
             started_at: task.started_at.map(Timestamp::as_millis),
             finished_at: task.finished_at.map(Timestamp::as_millis),
-            output: task.output.as_ref().map(Json::as_str),
-            error: task.error.as_ref().map(StoredError::from),
+            output: task.output.as_ref().map(|output| StoredPart::of(output, Json::as_str)),
+            error: task.error.as_ref().map(|error| StoredPart::of(error, |error| error.into())),
         }
     }
 }
@@ -244,17 +353,88 @@ impl TryFrom<StoredTaskRun<'_>> for TaskRun {
             repeated: stored.repeated,
             ran: stored.ran,
             has_snapshot: stored.has_snapshot,
-            waits: stored.waits.into_iter().map(Wait::from).collect(),
+            open_waits: stored.open_waits as usize,
             settled: stored.settled.into_iter().map(Settled::from).collect(),
-            delivered: stored.delivered as usize,
+            backlog: stored.backlog as usize,
             queued_at: stored.queued_at.map(Timestamp::from_millis),
             retry_at: stored.retry_at.map(Timestamp::from_millis),
             schedule_deadline: stored.schedule_deadline.map(Timestamp::from_millis),
             started_at: stored.started_at.map(Timestamp::from_millis),
             finished_at: stored.finished_at.map(Timestamp::from_millis),
-            output: stored.output.map(Json::trusted),
-            error: stored.error.map(TaskError::from),
+            output: stored.output.map(|output| output.into_part(Json::trusted)),
+            error: stored.error.map(|error| error.into_part(TaskError::from)),
         })
+    }
+}
+
+impl<T> StoredPart<T> {
+    fn of<'a, P>(part: &'a Part<P>, stored: impl FnOnce(&'a P) -> T) -> Self {
+        match part {
+            Part::Here(part) => Self::Here(stored(part)),
+            Part::Elsewhere => Self::Elsewhere,
+        }
+    }
+
+    fn into_part<P>(self, part: impl FnOnce(T) -> P) -> Part<P> {
+        match self {
+            Self::Here(stored) => Part::Here(part(stored)),
+            Self::Elsewhere => Part::Elsewhere,
+        }
+    }
+}
+
+/// The output of a task.
+impl Record<(RunId, TaskIndex)> for Json {
+    fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        super::write(&self.as_str())
+    }
+
+    fn decode(_: &(RunId, TaskIndex), bytes: &[u8]) -> Result<Self, DecodeError> {
+        super::read(bytes).map(Self::trusted)
+    }
+}
+
+impl Record<(RunId, TaskIndex)> for TaskError {
+    fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        super::write(&StoredError::from(self))
+    }
+
+    fn decode(_: &(RunId, TaskIndex), bytes: &[u8]) -> Result<Self, DecodeError> {
+        super::read(bytes).map(|stored: StoredError<'_>| stored.into())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredWaitRow<'a> {
+    #[serde(borrow)]
+    Open(StoredCondition<'a>),
+    InBacklog(u64),
+}
+
+impl Record<WaitKey> for WaitRow {
+    fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        super::write(&match self {
+            Self::Open(condition) => StoredWaitRow::Open(condition.into()),
+            Self::InBacklog(number) => StoredWaitRow::InBacklog(*number),
+        })
+    }
+
+    fn decode(_: &WaitKey, bytes: &[u8]) -> Result<Self, DecodeError> {
+        Ok(match super::read(bytes)? {
+            StoredWaitRow::Open(condition) => Self::Open(condition.into()),
+            StoredWaitRow::InBacklog(number) => Self::InBacklog(number),
+        })
+    }
+}
+
+/// A wait in the backlog.
+impl Record<(RunId, TaskIndex, u64)> for Settled {
+    fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        super::write(&StoredSettled::from(*self))
+    }
+
+    fn decode(_: &(RunId, TaskIndex, u64), bytes: &[u8]) -> Result<Self, DecodeError> {
+        super::read(bytes).map(|stored: StoredSettled| stored.into())
     }
 }
 
@@ -270,9 +450,9 @@ impl From<StoredError<'_>> for TaskError {
     }
 }
 
-impl<'a> From<&'a Wait> for StoredWait<'a> {
-    fn from(wait: &'a Wait) -> Self {
-        let condition = match &wait.condition {
+impl<'a> From<&'a WaitCondition> for StoredCondition<'a> {
+    fn from(condition: &'a WaitCondition) -> Self {
+        match condition {
             WaitCondition::Until(at) => StoredCondition::Until(at.as_millis()),
             WaitCondition::Event { key_pattern, filter, look_back, index: None } => {
                 StoredCondition::Event { key_pattern, filter: filter.as_deref(), look_back: *look_back }
@@ -283,32 +463,34 @@ impl<'a> From<&'a Wait> for StoredWait<'a> {
                 StoredCondition::IndexedEvent { key_pattern, filter, look_back, path, value }
             }
             WaitCondition::Run(run) => StoredCondition::Run(run.to_bytes()),
-        };
-        Self { id: wait.id.0, condition }
+        }
     }
 }
 
 impl From<StoredWait<'_>> for Wait {
     fn from(stored: StoredWait<'_>) -> Self {
-        let condition = match stored.condition {
-            StoredCondition::Until(at) => WaitCondition::Until(Timestamp::from_millis(at)),
-            StoredCondition::Event { key_pattern, filter, look_back } => WaitCondition::Event {
+        Self { id: WaitId(stored.id), condition: stored.condition.into() }
+    }
+}
+
+impl From<StoredCondition<'_>> for WaitCondition {
+    fn from(stored: StoredCondition<'_>) -> Self {
+        match stored {
+            StoredCondition::Until(at) => Self::Until(Timestamp::from_millis(at)),
+            StoredCondition::Event { key_pattern, filter, look_back } => Self::Event {
                 key_pattern: key_pattern.to_owned(),
                 filter: filter.map(str::to_owned),
                 look_back,
                 index: None,
             },
-            StoredCondition::IndexedEvent { key_pattern, filter, look_back, path, value } => {
-                WaitCondition::Event {
-                    key_pattern: key_pattern.to_owned(),
-                    filter: filter.map(str::to_owned),
-                    look_back,
-                    index: Some(FilterIndex { path: path.to_owned(), value: value.to_owned() }),
-                }
-            }
-            StoredCondition::Run(run) => WaitCondition::Run(RunId::from_bytes(run)),
-        };
-        Self { id: WaitId(stored.id), condition }
+            StoredCondition::IndexedEvent { key_pattern, filter, look_back, path, value } => Self::Event {
+                key_pattern: key_pattern.to_owned(),
+                filter: filter.map(str::to_owned),
+                look_back,
+                index: Some(FilterIndex { path: path.to_owned(), value: value.to_owned() }),
+            },
+            StoredCondition::Run(run) => Self::Run(RunId::from_bytes(run)),
+        }
     }
 }
 

@@ -3,11 +3,14 @@
 use std::ops::ControlFlow;
 
 use dormouse_core::id::{RunId, TaskIndex, Version, WaitId};
-use dormouse_core::run::{Run, Status};
-use dormouse_core::wait::FilterIndex;
+use dormouse_core::run::{Part, Run, Status, TaskError, TaskRun};
+use dormouse_core::wait::{FilterIndex, Settled, WaitOutcome};
+use dormouse_core::workflow::Json;
 
 use super::samples::*;
 use crate::store::rows::*;
+use crate::store::source::{Order, Source, Span};
+use crate::store::tables;
 use crate::store::{Deleted, Newer, NextWait, Read, StoreError, WorkingSet};
 
 type Result<T = ()> = std::result::Result<T, StoreError>;
@@ -25,7 +28,7 @@ fn collect<T>(limit: usize, visit: impl FnOnce(&mut dyn FnMut(T) -> ControlFlow<
     seen
 }
 
-fn insert(tx: &mut WorkingSet, RunRow { spec, run }: &RunRow) -> Result {
+fn insert(tx: &mut WorkingSet, RunRow { spec, run, .. }: &RunRow) -> Result {
     tx.insert_run(spec, run)
 }
 
@@ -510,4 +513,82 @@ fn expired_idempotency_keys_go_and_prolonged_ones_stay() {
     let reader = store.view();
     let left = ["a", "b", "c", "prolonged"].map(|key| reader.idempotency(events, key).unwrap());
     assert_eq!(left, [None, None, Some(until(30)), Some(until(30))]);
+}
+
+#[test]
+fn large_outputs_and_errors_of_a_run_that_goes_on_are_rows_of_their_own() {
+    let store = store();
+    let [small, large] = [200, 300].map(|len| Json::trusted(&format!("\"{}\"", "x".repeat(len))));
+    let error = TaskError { message: "no".to_owned(), details: Some(large.clone()) };
+    let mut whole = row(1, "mail", Status::Running);
+    let task = |status, output: Option<&Json>, error: Option<&TaskError>| TaskRun {
+        status,
+        output: output.cloned().map(Part::Here),
+        error: error.cloned().map(Part::Here),
+        ..TaskRun::default()
+    };
+    whole.run.tasks = vec![
+        task(Status::Completed, Some(&small), None),
+        task(Status::Completed, Some(&large), None),
+        task(Status::Running, None, Some(&error)),
+    ];
+    let mut state = whole.run.clone();
+    let write = |tx: &mut WorkingSet, run: &mut Run| {
+        tx.put_parts_elsewhere(whole.spec.id, run)?;
+        tx.insert_run(&whole.spec, run)
+    };
+    store.transact(|tx| write(tx, &mut state)).unwrap();
+    assert_eq!(state.tasks[0].output, Some(Part::Here(small)));
+    assert_eq!(
+        (&state.tasks[1].output, &state.tasks[2].error),
+        (&Some(Part::Elsewhere), &Some(Part::Elsewhere))
+    );
+    assert_eq!(store.view().run_state(whole.spec.id).unwrap(), Some(state.clone()));
+    assert_eq!(store.view().run(whole.spec.id).unwrap(), Some(whole.clone()));
+
+    // What it ends with stays in its last state.
+    state.status = Status::Completed;
+    state.tasks[2] = task(Status::Completed, Some(&large), None);
+    let mut last = state.clone();
+    let end = |tx: &mut WorkingSet, run: &mut Run| {
+        tx.put_parts_elsewhere(whole.spec.id, run)?;
+        tx.delete_task_error(whole.spec.id, TaskIndex(2));
+        tx.update_run(&whole.spec, Status::Running, run)
+    };
+    store.transact(|tx| end(tx, &mut last)).unwrap();
+    assert_eq!(last, state);
+    let (outputs, errors) = (tables::TASK_OUTPUTS.slot, tables::TASK_ERRORS.slot);
+    let count = |slot| store.view().rows(slot, &Span::all(), Order::Ascending).unwrap().count();
+    assert_eq!((count(outputs), count(errors)), (1, 0));
+
+    store.transact(|tx| tx.delete_run(whole.spec.id, 10).map(drop)).unwrap();
+    assert_eq!(count(outputs), 0);
+}
+
+#[test]
+fn a_backlog_is_taken_in_the_order_in_which_waits_settled() {
+    let store = store();
+    let (run, task) = (run_id(1), TaskIndex(0));
+    let settled = |id: u64| Settled { id: WaitId(id), outcome: WaitOutcome::Elapsed };
+    let ids = |settled: Vec<Settled>| settled.into_iter().map(|settled| settled.id.0).collect::<Vec<_>>();
+    store
+        .transact(|tx| [7, 3, 5, 4].iter().try_for_each(|id| tx.put_in_backlog(run, task, settled(*id))))
+        .unwrap();
+    assert_eq!(ids(store.view().backlog(run, task, 3).unwrap()), [7, 3, 5]);
+    let number = |id| match store.view().wait((run, task, WaitId(id))).unwrap() {
+        Some(WaitRow::InBacklog(number)) => number,
+        other => panic!("{other:?}"),
+    };
+    let five = number(5);
+    store
+        .transact(|tx| -> Result {
+            tx.take_from_backlog(run, task, 1)?;
+            tx.delete_from_backlog((run, task, WaitId(5)), five);
+            tx.put_in_backlog(run, task, settled(7))
+        })
+        .unwrap();
+    assert_eq!(ids(store.view().backlog(run, task, 9).unwrap()), [3, 4, 7]);
+    assert_eq!(store.view().wait((run, task, WaitId(5))).unwrap(), None);
+    assert_eq!(store.transact(|tx| tx.delete_waits(run, task)).unwrap(), []);
+    assert_eq!(ids(store.view().backlog(run, task, 9).unwrap()), [0; 0]);
 }

@@ -1,9 +1,10 @@
 //! Damage of every kind is found and named, and what is sound is not.
 
 use dormouse_core::id::{RunId, TaskIndex, Version, WaitId};
-use dormouse_core::run::{Run, Status, TaskRun, Trigger};
+use dormouse_core::run::{Part, Run, Status, TaskRun, Trigger};
 use dormouse_core::time::Timestamp;
-use dormouse_core::wait::{Wait, WaitCondition};
+use dormouse_core::wait::{Settled, WaitCondition, WaitOutcome};
+use dormouse_core::workflow::Json;
 
 use super::samples::*;
 use crate::store::check::{Problem, check};
@@ -29,7 +30,10 @@ const EVENT: WaitId = WaitId(2);
 const PATTERN: WaitId = WaitId(3);
 const RUN: WaitId = WaitId(4);
 
-fn sleeper() -> RunRow {
+/// What the run that is queued has in its backlog.
+const SETTLED: Settled = Settled { id: WaitId(5), outcome: WaitOutcome::Elapsed };
+
+fn sleeper() -> (RunRow, [(WaitId, WaitCondition); 4]) {
     let event = |key: &str| WaitCondition::Event {
         key_pattern: key.to_owned(),
         filter: None,
@@ -44,8 +48,9 @@ fn sleeper() -> RunRow {
     ];
     let mut row = sound_run(1, Status::Sleeping);
     row.run.tasks[0].has_snapshot = true;
-    row.run.tasks[0].waits = waits.into_iter().map(|(id, condition)| Wait { id, condition }).collect();
-    row
+    row.run.tasks[0].open_waits = waits.len();
+    row.run.tasks[0].error = Some(Part::Elsewhere);
+    (row, waits)
 }
 
 /// A run of one task that is in this status.
@@ -61,7 +66,7 @@ fn sound_run(n: u8, status: Status) -> RunRow {
     let mut spec = spec(n);
     spec.parent = None;
     spec.trigger = Trigger::Call;
-    RunRow { spec, run }
+    RunRow { spec, run, waits: Vec::new() }
 }
 
 fn insert(tx: &mut WorkingSet, row: &RunRow) -> Result<(), StoreError> {
@@ -81,14 +86,22 @@ fn sound() -> Store {
             tx.put_module(&ModuleRow { digest, size_bytes: 4, ..module() }, b"wasm")?;
             tx.put_workflow(&workflow())?;
             tx.put_version(&VersionRow { module: digest, ..version() })?;
-            let mut sleeping = sleeper();
+            let (mut sleeping, waits) = sleeper();
             let mut child = sound_run(2, Status::Queued);
+            child.run.tasks[0].backlog = 1;
+            child.run.tasks[0].output = Some(Part::Elsewhere);
             child.spec.parent = Some(run_id(1));
             let mut ended = sound_run(3, Status::Cancelled);
             for row in [&mut sleeping, &mut child, &mut ended] {
                 row.spec.module = digest;
                 insert(tx, row)?;
             }
+            for (id, condition) in waits {
+                tx.insert_open_wait((run_id(1), TASK, id), &condition)?;
+            }
+            tx.put(tables::TASK_ERRORS, (run_id(1), TASK), &task_error())?;
+            tx.put_in_backlog(run_id(2), TASK, SETTLED)?;
+            tx.put(tables::TASK_OUTPUTS, (run_id(2), TASK), &Json::trusted("1"))?;
             tx.put_snapshot(run_id(1), TASK, &[7; 9000])?;
             tx.put_timer(at(60_000), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL })?;
             for (key, wait) in [("a.b", EVENT), ("a.*", PATTERN)] {
@@ -290,8 +303,8 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| tx.append_journal(run_id(9), transition()).map(drop), "journal", "a run that is not there"),
     (
         |tx| lose_timer(tx, at(60_000), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL }),
-        "run-states",
-        "wait 1 has no timer",
+        "waits",
+        "nothing would ever settle it",
     ),
     (
         |tx| tx.put_timer(at(1), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL }),
@@ -318,8 +331,8 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
                 (NAMESPACE, "a.b".to_owned(), String::new(), String::new(), run_id(1), TASK, EVENT),
             )
         },
-        "run-states",
-        "wait 2 is missing",
+        "waits",
+        "nothing would ever settle it",
     ),
     (
         |tx| {
@@ -336,17 +349,6 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         |tx| tx.put_event_wait(&EventWaitRow { key_pattern: "b.*".to_owned(), ..event_wait() }),
         "event-pattern-waits",
         "no task has this wait",
-    ),
-    (
-        |tx| {
-            tx.put(
-                tables::EVENT_WAITS,
-                (NAMESPACE, "a.b".to_owned(), String::new(), String::new(), run_id(1), TASK, EVENT),
-                &event_wait(),
-            )
-        },
-        "run-states",
-        "another filter",
     ),
     (
         |tx| {
@@ -369,7 +371,32 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "timers",
         "nothing waits",
     ),
-    (|tx| lose(tx, tables::RUN_WAITS, (run_id(2), run_id(1), TASK, RUN)), "run-states", "wait 4 is missing"),
+    (
+        |tx| lose(tx, tables::RUN_WAITS, (run_id(2), run_id(1), TASK, RUN)),
+        "waits",
+        "nothing would ever settle it",
+    ),
+    (|tx| lose(tx, tables::WAITS, (run_id(1), TASK, RUN)), "run-waits", "no task has this wait"),
+    (|tx| lose(tx, tables::WAITS, (run_id(1), TASK, RUN)), "run-states", "it has 3 open waits"),
+    (
+        |tx| tx.put(tables::WAITS, (run_id(3), TASK, RUN), &WaitRow::Open(WaitCondition::Until(at(60_000)))),
+        "waits",
+        "no task that goes on has this wait",
+    ),
+    (|tx| lose(tx, tables::BACKLOGS, (run_id(2), TASK, 0_u64)), "waits", "or its task hear of it"),
+    (|tx| lose(tx, tables::WAITS, (run_id(2), TASK, SETTLED.id)), "backlogs", "does not lead to it"),
+    (|tx| lose(tx, tables::TASK_ERRORS, (run_id(1), TASK)), "run-states", "its error is missing"),
+    (|tx| lose(tx, tables::TASK_OUTPUTS, (run_id(2), TASK)), "run-states", "its output is missing"),
+    (
+        |tx| tx.put(tables::TASK_ERRORS, (run_id(2), TASK), &task_error()),
+        "task-errors",
+        "no task run leads to it",
+    ),
+    (
+        |tx| tx.put(tables::TASK_OUTPUTS, (run_id(9), TASK), &Json::trusted("1")),
+        "task-outputs",
+        "no task run leads to it",
+    ),
     (|tx| tx.put(tables::RUN_WAITS, (run_id(3), run_id(1), TASK, RUN), &()), "run-waits", "has ended"),
     (|tx| tx.put(tables::RUN_WAITS, (run_id(9), run_id(1), TASK, RUN), &()), "run-waits", "is not there"),
     (

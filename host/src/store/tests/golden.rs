@@ -4,15 +4,16 @@
 use std::fmt::{Debug, Write};
 
 use dormouse_core::id::{TaskIndex, Version, WaitId};
-use dormouse_core::run::{Reason, RunSpec, Status, TaskTimer, Trigger};
+use dormouse_core::run::{Reason, Run, RunSpec, Status, TaskTimer, Trigger};
 use dormouse_core::time::Timestamp;
-use dormouse_core::wait::FilterIndex;
+use dormouse_core::wait::{FilterIndex, Settled, WaitOutcome};
+use dormouse_core::workflow::Json;
 
 use super::samples::*;
 use crate::store::error::DecodeError;
 use crate::store::keys::{self, Key, NAMESPACE, SCHEDULED_STATUSES, TASK_TIMERS};
-use crate::store::records::Record;
-use crate::store::rows::{Behind, LookBack, WaitCursor, Work};
+use crate::store::records::{OldRun, Record};
+use crate::store::rows::{Behind, LookBack, WaitCursor, WaitRow, Work};
 use crate::store::rows::{
     CronRow, Due, EventWaitRow, IdempotencyScope, JournalRow, JournalSize, ScheduledStatus, Timer, TimerLine,
 };
@@ -136,6 +137,8 @@ fn keys_are_written_as_they_always_were() {
          03",
     );
     golden.key("journal", (run, 258_u64), "018bcfe56801710181010101010101010000000000000102");
+    golden.key("wait", wait, "018bcfe5680171018101010101010101020000000000000003");
+    golden.key("backlog", (run, task, 258_u64), "018bcfe5680171018101010101010101020000000000000102");
     golden.key("cron", cron_id(1), "018bcfe5680171018101010101010101");
     golden.key(
         "cron name",
@@ -257,11 +260,45 @@ fn records_are_written_as_they_always_were() {
         run_id(1),
         run(),
         "\
+         02020109010201000207010100d0a84b01030304000501018bcfe568017101810101010101010106 \
+         02018bcfe5680878088808080808080808ac020181d095ffbc310183d095ffbc310182d095ffbc31 \
+         0183d095ffbc310184d095ffbc31010001310100026e6f01025b5d0183d095ffbc310184d095ffbc \
+         31",
+    );
+    let version_1 = "\
          01020109010201000207010100d0a84b01030100e0a499ffbc31020103612e2a0104747275650102 \
          000302018bcfe56809790989090909090909090304000501018bcfe5680171018101010101010101 \
          0602018bcfe5680878088808080808080808010181d095ffbc310183d095ffbc310182d095ffbc31 \
-         0183d095ffbc310184d095ffbc3101013101026e6f01025b5d0183d095ffbc310184d095ffbc31",
+         0183d095ffbc310184d095ffbc3101013101026e6f01025b5d0183d095ffbc310184d095ffbc31";
+    let mut state = run();
+    state.tasks[0].backlog = 0;
+    let old = OldRun::decode(&bytes(version_1)).unwrap();
+    assert_eq!((old.run, old.backlogs), (state.clone(), vec![Vec::new()]));
+    assert_eq!(old.waits[0].iter().map(|wait| wait.id.0).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(Run::decode(&run_id(1), &bytes(version_1)).unwrap(), state);
+    for (condition, should_be) in conditions().into_iter().zip([
+        "010000e0a499ffbc31",
+        "01000103612e2a00010200",
+        "01000303612e62000102000a696e7075745b2278225d026e35",
+        "010002018bcfe5680979098909090909090909",
+    ]) {
+        golden.record("wait", (run_id(1), TaskIndex(2), WaitId(3)), WaitRow::Open(condition), should_be);
+    }
+    golden.record(
+        "wait in backlog",
+        (run_id(1), TaskIndex(2), WaitId(3)),
+        WaitRow::InBacklog(300),
+        "0101ac02",
     );
+    let settled = Settled { id: WaitId(3), outcome: WaitOutcome::Run(run_id(1)) };
+    golden.record(
+        "backlog",
+        (run_id(1), TaskIndex(2), 300),
+        settled,
+        "010302018bcfe5680171018101010101010101",
+    );
+    golden.record("output", (run_id(1), TaskIndex(2)), Json::trusted("[]"), "01025b5d");
+    golden.record("error", (run_id(1), TaskIndex(2)), task_error(), "01026e6f01025b5d");
     golden.record("counts", workflow_name("mail"), counts(), "02010203040506bc050201070901");
     let (transition, log_line, chunk) = (transition(), log_line(), chunk());
     let journal = JournalRow { before: JournalSize { transitions: 8, output: 900 }, ..journal_row() };

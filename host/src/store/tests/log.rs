@@ -191,7 +191,7 @@ fn either_of_the_files_may_hold_what_is_older() {
 fn a_kill_during_the_checkpoint_after_a_kill_during_a_checkpoint_loses_nothing() {
     let disk = Disk::default();
     let insert = |store: &Store, n| {
-        let RunRow { spec, run } = run_row(n);
+        let RunRow { spec, run, .. } = run_row(n);
         store.transact(|tx| tx.insert_run(&spec, &run)).unwrap();
     };
     let store = open(&disk);
@@ -317,7 +317,7 @@ fn a_clean_end_leaves_an_empty_log_and_numbers_go_on() {
     let mut numbers = Vec::new();
     for n in 1..4 {
         let store = open(&disk);
-        let RunRow { spec, run } = run_row(n);
+        let RunRow { spec, run, .. } = run_row(n);
         store.transact(|tx| tx.insert_run(&spec, &run)).unwrap();
         store.transact(|tx| tx.append_journal(spec.id, transition())).unwrap();
         store.checkpoint().unwrap();
@@ -335,7 +335,7 @@ fn numbers_do_not_repeat_over_kills() {
     let disk = Disk::default();
     for n in 1..6 {
         let store = open(&disk);
-        let RunRow { spec, run } = run_row(n);
+        let RunRow { spec, run, .. } = run_row(n);
         store.transact(|tx| tx.insert_run(&spec, &run)).unwrap();
         if n % 2 == 0 {
             store.begin_checkpoint().unwrap();
@@ -356,7 +356,7 @@ fn numbers_do_not_repeat_over_kills() {
 fn a_log_that_cannot_be_taken_in_is_an_error_that_says_why() {
     let disk = Disk::default();
     let store = open(&disk);
-    let RunRow { spec, run } = run_row(1);
+    let RunRow { spec, run, .. } = run_row(1);
     store.transact(|tx| tx.insert_run(&spec, &run)).unwrap();
     store.begin_checkpoint().unwrap();
     store.transact(|tx| tx.append_journal(spec.id, transition())).unwrap();

@@ -26,7 +26,7 @@ fn note_format(path: &Path, format: u32) {
 fn what_was_written_is_there_after_opening_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let RunRow { spec, run } = run_row(1);
+    let RunRow { spec, run, .. } = run_row(1);
     open(&path).unwrap().transact(|tx| tx.insert_run(&spec, &run)).unwrap();
     let store = open(&path).unwrap();
     assert_eq!(store.view().run(run_row(1).spec.id).unwrap(), Some(run_row(1)));
@@ -103,6 +103,6 @@ fn the_format_row_stays_where_every_version_looks_for_it() {
     let store = store();
     let reader = store.view();
     let bytes = crate::store::source::Access::get(&*reader, tables::META, FORMAT_KEY).unwrap();
-    assert_eq!(bytes, Some(vec![0, 0, 0, 3]));
+    assert_eq!(bytes, Some(vec![0, 0, 0, 4]));
     assert_eq!(keys::encode(FORMAT_KEY), b"\0\0\0\x06format");
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dormouse_core::id::{EventId, RunId, TaskIndex, Version, WaitId, WorkflowName};
-use dormouse_core::run::{Reason, Run, RunSpec, Status, TaskError, TaskRun, TaskTimer, Transition, Trigger};
+use dormouse_core::run::{
+    Part, Reason, Run, RunSpec, Status, TaskError, TaskRun, TaskTimer, Transition, Trigger,
+};
 use dormouse_core::time::Timestamp;
-use dormouse_core::wait::{FilterIndex, Settled, Wait, WaitCondition, WaitOutcome};
+use dormouse_core::wait::{FilterIndex, Settled, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::{Json, Metadata, Priority};
 use proptest::collection::vec;
 use proptest::option::of;
@@ -16,7 +18,9 @@ use super::samples::*;
 use crate::store::keys::NAMESPACE;
 use crate::store::keys::{self, Key};
 use crate::store::records::Record;
-use crate::store::rows::{Due, JournalEntry, JournalRow, JournalSize, LogLevel, LogLine, Timer, Work};
+use crate::store::rows::{
+    Due, JournalEntry, JournalRow, JournalSize, LogLevel, LogLine, Timer, WaitRow, Work,
+};
 
 fn time() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_millis)
@@ -75,7 +79,11 @@ fn triggers() -> impl Strategy<Value = Trigger> {
     })
 }
 
-fn waits() -> impl Strategy<Value = Wait> {
+fn parts<T: Clone + std::fmt::Debug>(part: impl Strategy<Value = T>) -> impl Strategy<Value = Part<T>> {
+    of(part).prop_map(|part| part.map_or(Part::Elsewhere, Part::Here))
+}
+
+fn waits() -> impl Strategy<Value = WaitRow> {
     let index = of(("[a-z]{1,3}", any::<String>()));
     let event = (any::<String>(), of(any::<String>()), of(any::<Duration>()), index);
     let condition = prop_oneof![
@@ -88,7 +96,7 @@ fn waits() -> impl Strategy<Value = Wait> {
         }),
         run_ids().prop_map(WaitCondition::Run),
     ];
-    (any::<u64>(), condition).prop_map(|(id, condition)| Wait { id: WaitId(id), condition })
+    prop_oneof![condition.prop_map(WaitRow::Open), any::<u64>().prop_map(WaitRow::InBacklog)]
 }
 
 fn settled() -> impl Strategy<Value = Settled> {
@@ -105,19 +113,18 @@ fn settled() -> impl Strategy<Value = Settled> {
 prop_compose! {
     fn task_runs()(
         (status, reason, has_snapshot) in (statuses(), reasons(), any::<bool>()),
-        (attempt, epoch, lost_hosts, repeated, delivered, ran) in any::<(u32, u64, u8, bool, u32, Duration)>(),
-        waits in vec(waits(), 0..3),
+        (attempt, epoch, lost_hosts, repeated, ran) in any::<(u32, u64, u8, bool, Duration)>(),
+        (open_waits, backlog) in any::<(u32, u32)>(),
         settled in vec(settled(), 0..3),
         [queued_at, retry_at, schedule_deadline] in [of(time()), of(time()), of(time())],
         [started_at, finished_at] in [of(time()), of(time())],
-        output in of(json()),
-        error in of((any::<String>(), of(json()))),
+        output in of(parts(json())),
+        error in of(parts((any::<String>(), of(json())).prop_map(|(message, details)| TaskError { message, details }))),
     ) -> TaskRun {
         TaskRun {
-            status, reason, attempt, epoch, lost_hosts, repeated, ran, has_snapshot, waits, settled,
-            delivered: delivered as usize, queued_at, retry_at,
-            schedule_deadline, started_at, finished_at, output,
-            error: error.map(|(message, details)| TaskError { message, details }),
+            status, reason, attempt, epoch, lost_hosts, repeated, ran, has_snapshot, settled,
+            open_waits: open_waits as usize, backlog: backlog as usize, queued_at, retry_at,
+            schedule_deadline, started_at, finished_at, output, error,
         }
     }
 }
@@ -179,11 +186,13 @@ fn same_line_order(a: &Due, b: &Due) {
 proptest! {
     #[test]
     fn rows_of_runs_come_back_as_they_went(
-        spec in specs(), run in runs(), entry in entries(),
+        spec in specs(), run in runs(), wait in waits(), entry in entries(),
         (transitions, first, between) in (any::<u64>(), 0..u32::MAX / 2, 0..u32::MAX / 2),
     ) {
         prop_assert_eq!(RunSpec::decode(&spec.id, &spec.encode().unwrap()).unwrap(), spec);
         prop_assert_eq!(Run::decode(&run_id(1), &run.encode().unwrap()).unwrap(), run);
+        let key = (run_id(1), TaskIndex(0), WaitId(1));
+        prop_assert_eq!(WaitRow::decode(&key, &wait.encode().unwrap()).unwrap(), wait);
         let distances = [first, first.saturating_add(between)].into_iter().collect::<BTreeSet<_>>();
         let entries = distances.into_iter().map(|distance| (distance, entry.clone())).collect();
         let row = JournalRow { before: JournalSize { transitions, output: 7 }, entries, ..journal_row() };
@@ -217,6 +226,11 @@ proptest! {
         damage.record(run_id(1), &spec(1));
         damage.record(run_id(1), &run());
         damage.record(workflow_name("mail"), &counts());
+        let [condition, ..] = conditions();
+        damage.record((run_id(1), TaskIndex(0), WaitId(1)), &WaitRow::Open(condition));
+        let settled = Settled { id: WaitId(1), outcome: WaitOutcome::Run(run_id(1)) };
+        damage.record((run_id(1), TaskIndex(0), 0_u64), &settled);
+        damage.record((run_id(1), TaskIndex(0)), &task_error());
         damage.record((run_id(1), 0), &journal_row());
         damage.record((run_id(1), 0), &trimmed_journal_row());
         let wait = event_wait();

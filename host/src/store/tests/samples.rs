@@ -173,40 +173,45 @@ pub(super) fn run() -> Run {
             repeated: true,
             ran: Duration::from_micros(1234),
             has_snapshot: true,
-            waits: vec![
-                Wait { id: WaitId(1), condition: WaitCondition::Until(at(60_000)) },
-                Wait {
-                    id: WaitId(2),
-                    condition: WaitCondition::Event {
-                        key_pattern: "a.*".to_owned(),
-                        filter: Some("true".to_owned()),
-                        look_back: Some(Duration::from_secs(2)),
-                        index: None,
-                    },
-                },
-                Wait { id: WaitId(3), condition: WaitCondition::Run(run_id(9)) },
-            ],
+            open_waits: 3,
             settled: vec![
                 Settled { id: WaitId(4), outcome: WaitOutcome::Elapsed },
                 Settled { id: WaitId(5), outcome: WaitOutcome::Event(event_id(1)) },
                 Settled { id: WaitId(6), outcome: WaitOutcome::Run(run_id(8)) },
             ],
-            delivered: 1,
+            backlog: 300,
             queued_at: Some(at(1)),
             retry_at: Some(at(3)),
             schedule_deadline: Some(at(2)),
             started_at: Some(at(3)),
             finished_at: Some(at(4)),
-            output: Some(Json::trusted("1")),
-            error: Some(TaskError { message: "no".to_owned(), details: Some(Json::trusted("[]")) }),
+            output: Some(Part::Here(Json::trusted("1"))),
+            error: Some(Part::Here(task_error())),
         }],
         started_at: Some(at(3)),
         finished_at: Some(at(4)),
     }
 }
 
+pub(super) fn task_error() -> TaskError {
+    TaskError { message: "no".to_owned(), details: Some(Json::trusted("[]")) }
+}
+
 pub(super) fn run_row(n: u8) -> RunRow {
-    RunRow { spec: spec(n), run: run() }
+    RunRow { spec: spec(n), run: run(), waits: Vec::new() }
+}
+
+/// What waits are open for.
+pub(super) fn conditions() -> [WaitCondition; 4] {
+    let event = |key_pattern: &str, index| WaitCondition::Event {
+        key_pattern: key_pattern.to_owned(),
+        filter: None,
+        look_back: Some(Duration::from_secs(2)),
+        index,
+    };
+    let index = FilterIndex { path: "input[\"x\"]".to_owned(), value: "n5".to_owned() };
+    let until = WaitCondition::Until(at(60_000));
+    [until, event("a.*", None), event("a.b", Some(index)), WaitCondition::Run(run_id(9))]
 }
 
 pub(super) fn transition() -> JournalEntry {

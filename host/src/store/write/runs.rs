@@ -1,16 +1,20 @@
 //! Writing runs with their indexes and counts, and what belongs to a run.
 
 use dormouse_core::id::{RunId, TaskIndex, WorkflowName};
-use dormouse_core::run::{Run, RunSpec, Status};
+use dormouse_core::run::{Part, Run, RunSpec, Status};
 
 use super::Result;
+use crate::store::error::StoreError;
 use crate::store::keys::NAMESPACE;
 use crate::store::parts;
 use crate::store::read::Read;
-use crate::store::rows::RunRow;
 use crate::store::source::{Access, Span};
 use crate::store::tables;
 use crate::store::working_set::WorkingSet;
+
+/// Outputs and errors up to so many bytes are part of the state of a run: 64 tasks with one of each make
+/// 32 KiB, which each step writes anew.
+const PART_BYTES_MAX: usize = 256;
 
 /// What a deletion did, with the number of rows that went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,12 +56,48 @@ impl WorkingSet {
         Ok(())
     }
 
+    /// Puts outputs and errors that are large into rows of their own, so that the state of a run that goes
+    /// on stays small. The last state of a run keeps what is at hand: it is written once.
+    pub(crate) fn put_parts_elsewhere(&mut self, id: RunId, run: &mut Run) -> Result<()> {
+        if run.status.is_final() {
+            return Ok(());
+        }
+        for (index, task) in (0..).map(TaskIndex).zip(&mut run.tasks) {
+            if let Some(Part::Here(output)) = &task.output
+                && output.as_str().len() > PART_BYTES_MAX
+            {
+                self.put(tables::TASK_OUTPUTS, (id, index), output)?;
+                task.output = Some(Part::Elsewhere);
+            }
+            if let Some(Part::Here(error)) = &task.error
+                && error.message.len() + error.details.as_ref().map_or(0, |details| details.as_str().len())
+                    > PART_BYTES_MAX
+            {
+                self.put(tables::TASK_ERRORS, (id, index), error)?;
+                task.error = Some(Part::Elsewhere);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the error of a task that is not in the state of its run.
+    pub(crate) fn delete_task_error(&mut self, run: RunId, task: TaskIndex) {
+        self.delete(tables::TASK_ERRORS, (run, task));
+    }
+
+    /// Whether the last commit does not show the output of a task.
+    pub(crate) fn has_new_output(&self, run: RunId, task: TaskIndex) -> bool {
+        self.is_changed(tables::TASK_OUTPUTS, (run, task))
+    }
+
     /// Deletes a run with its snapshots and its journal. Of one that has many rows it deletes up to
     /// `limit` of each kind and leaves the rest, the beginning and the end of its journal among them,
     /// to further calls. It must have ended: its timers and waits are closed and nobody waits for it.
     /// Its children stay and keep naming it as their parent.
     pub(crate) fn delete_run(&mut self, id: RunId, limit: usize) -> Result<Deleted> {
-        let Some(RunRow { spec, run }) = self.run(id)? else { return Ok(Deleted::All(0)) };
+        let Some(spec) = self.run_spec(id)? else { return Ok(Deleted::All(0)) };
+        let missing = StoreError::Contradiction { run: id, problem: "it has no state" };
+        let run = self.run_state(id)?.ok_or(missing)?;
         let journal = self.scan_keys(tables::JOURNAL, Span::under(id))?;
         let journal = journal.take(limit + 1).collect::<Result<Vec<_>>>()?;
         let children = self.scan_keys(tables::RUN_CHILDREN, Span::under(id))?;
@@ -77,6 +117,14 @@ impl WorkingSet {
             self.delete(tables::RUN_CHILDREN, (parent, id));
         }
         let rows = 3 + journal.len() + children.len() + self.delete_under(tables::SNAPSHOTS, id)?;
+        for (index, task) in (0..).map(TaskIndex).zip(&run.tasks) {
+            if task.output == Some(Part::Elsewhere) {
+                self.delete(tables::TASK_OUTPUTS, (id, index));
+            }
+            if task.error == Some(Part::Elsewhere) {
+                self.delete_task_error(id, index);
+            }
+        }
         journal.into_iter().for_each(|key| self.delete(tables::JOURNAL, key));
         children.into_iter().for_each(|key| self.delete(tables::RUN_CHILDREN, key));
         self.journals.remove(&id);

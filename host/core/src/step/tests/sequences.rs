@@ -1,5 +1,6 @@
 //! Random lives of random workflows.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -7,10 +8,12 @@ use proptest::prelude::*;
 use super::model::Driver;
 use super::{output, task, workflow};
 use crate::id::{EventId, RunId, TaskIndex, WaitId};
-use crate::run::{LOST_HOSTS_MAX, Lease, Reason, RunEvent, Status, StepResult, TaskError, TaskTimer};
+use crate::run::{
+    Dropped, LOST_HOSTS_MAX, Lease, Reason, RunEvent, Status, StepResult, TaskError, TaskTimer,
+};
 use crate::step::Refused;
 use crate::time::Timestamp;
-use crate::wait::{OPEN_WAITS_MAX, Wait, WaitCondition, WaitOutcome};
+use crate::wait::{OPEN_WAITS_MAX, SETTLED_MAX, Wait, WaitCondition, WaitOutcome};
 use crate::workflow::{Backoff, Workflow};
 
 /// Something that the world does to a run. Tasks and waits are picked by a number, so that most of
@@ -31,10 +34,6 @@ enum Move {
     },
     Conflict(u8),
     Settle(usize),
-    SettleUnknown {
-        task: u8,
-        wait: u64,
-    },
     /// The timer that rings may have been cleared meanwhile.
     Ring {
         task: u8,
@@ -83,7 +82,6 @@ fn moves() -> impl Strategy<Value = Move> {
         80 => suspend.prop_map(|(task, waits, dropped, careless)| Move::Suspend { task, waits, dropped, careless }),
         10 => any::<u8>().prop_map(Move::Conflict),
         80 => any::<usize>().prop_map(Move::Settle),
-        10 => (any::<u8>(), 0..9_u64).prop_map(|(task, wait)| Move::SettleUnknown { task, wait }),
         40 => (any::<u8>(), timer).prop_map(|(task, timer)| Move::Ring { task, timer }),
         30 => any::<(u8, bool)>().prop_map(|(task, crashed)| Move::LoseHost { task, crashed }),
         10 => (any::<u8>(), 1..3_u64).prop_map(|(task, behind)| Move::StaleResult { task, behind }),
@@ -129,7 +127,10 @@ impl Driver {
         let pick = |task: u8| TaskIndex(task % count);
         match next {
             Move::Slot(task) => {
-                let _ = self.apply(RunEvent::SlotGranted { task: pick(task) });
+                let task = pick(task);
+                let room = SETTLED_MAX - self.run.tasks[usize::from(task.0)].settled.len();
+                let backlog = self.backlog.get(&task).into_iter().flatten().take(room).copied().collect();
+                let _ = self.apply(RunEvent::SlotGranted { task, backlog });
             }
             Move::Complete(task) => self.end_step(pick(task), StepResult::Completed { output: output() }),
             Move::Fail { task, retryable } => {
@@ -140,9 +141,11 @@ impl Driver {
             Move::Suspend { task, waits, dropped, careless } => {
                 let task = pick(task);
                 let waits = waits.into_iter().map(|(id, kind)| self.wait(id, kind)).collect();
-                let dropped = dropped.into_iter().map(WaitId).collect();
+                let dropped = self.dropped(task, dropped);
                 let result = if careless {
-                    StepResult::Suspended { waits, dropped, taken: usize::MAX }
+                    let waits = self.free(task, waits, &dropped);
+                    let taken = self.told.get(&task).copied().unwrap_or(0);
+                    StepResult::Suspended { waits, dropped, taken }
                 } else {
                     self.careful_suspension(task, waits, dropped)
                 };
@@ -159,15 +162,6 @@ impl Driver {
                     };
                     let event = RunEvent::WaitSettled { task: *task, wait: *wait, outcome };
                     self.apply(event).unwrap();
-                }
-            }
-            Move::SettleUnknown { task, wait } => {
-                let (task, wait) = (pick(task), WaitId(wait));
-                if !self.open_waits.contains_key(&(task, wait)) {
-                    let event = RunEvent::WaitSettled { task, wait, outcome: WaitOutcome::Elapsed };
-                    let before = self.run.clone();
-                    let _ = self.apply(event);
-                    assert_eq!(self.run, before);
                 }
             }
             Move::Ring { task, timer } => {
@@ -229,20 +223,47 @@ impl Driver {
         Wait { id: WaitId(id), condition }
     }
 
+    /// Waits that a step drops, as the driver knows them.
+    fn dropped(&self, task: TaskIndex, ids: Vec<u64>) -> Vec<Dropped> {
+        let backlog = self.backlog.get(&task).map_or(&[][..], Vec::as_slice);
+        let ids: BTreeSet<_> = ids.into_iter().map(WaitId).collect();
+        let of = |id: WaitId| match () {
+            () if self.open_waits.contains_key(&(task, id)) => Dropped::Open(id),
+            () if backlog.iter().any(|settled| settled.id == id) => Dropped::InBacklog(id),
+            () => Dropped::Other(id),
+        };
+        ids.into_iter().map(of).collect()
+    }
+
+    /// Those of the new waits whose ids are not those of waits that are open or in the backlog: others a
+    /// driver refuses.
+    fn free(&self, task: TaskIndex, mut waits: Vec<Wait>, dropped: &[Dropped]) -> Vec<Wait> {
+        let open = self.open_waits.keys().filter(|(of, _)| *of == task).map(|(_, id)| *id);
+        let backlog = self.backlog.get(&task).into_iter().flatten().map(|settled| settled.id);
+        let used: BTreeSet<_> = open.chain(backlog).collect();
+        let is_dropped =
+            |id| dropped.contains(&Dropped::Open(id)) || dropped.contains(&Dropped::InBacklog(id));
+        waits.retain(|wait| !used.contains(&wait.id) || is_dropped(wait.id));
+        waits
+    }
+
     /// A suspension that breaks no rule: ids are free, and something can wake the task.
-    fn careful_suspension(&self, task: TaskIndex, mut waits: Vec<Wait>, dropped: Vec<WaitId>) -> StepResult {
+    fn careful_suspension(&self, task: TaskIndex, waits: Vec<Wait>, dropped: Vec<Dropped>) -> StepResult {
+        let mut waits = self.free(task, waits, &dropped);
         let state = &self.run.tasks[usize::from(task.0)];
-        let open = state.waits.iter().map(|wait| wait.id);
         // Now and then not all of it fits the step.
-        let taken = state.delivered.saturating_sub(waits.len() % 2);
+        let told = self.told.get(&task).copied().unwrap_or(0);
+        let taken = told.saturating_sub(waits.len() % 2);
         let untold = state.settled.iter().skip(taken).map(|settled| settled.id);
-        let mut used: Vec<WaitId> = open.chain(untold).filter(|id| !dropped.contains(id)).collect();
+        let mut used: Vec<WaitId> = untold.filter(|id| !dropped.contains(&Dropped::Other(*id))).collect();
         waits.retain(|wait| {
             let free = !used.contains(&wait.id);
             used.push(wait.id);
             free
         });
-        if used.is_empty() {
+        let is_left = |dropped: &Dropped| !matches!(dropped, Dropped::Other(_));
+        let left = state.open_waits + state.backlog - dropped.iter().filter(|wait| is_left(wait)).count();
+        if used.is_empty() && left == 0 {
             waits.push(self.wait(9, Kind::Event));
         }
         StepResult::Suspended { waits, dropped, taken }
