@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use dormouse_tests::{Client, HostProcess};
 use serde_json::{Value, json};
 
-const USAGE: &str = "usage: cargo chaos [--seconds 180] [--kill-every 2] [--seed 1]";
+const USAGE: &str =
+    "usage: cargo chaos [--seconds 180] [--kill-every 2] [--seed 1] (times in seconds, such as 0.2)";
 
 /// Longest that the last host may take to end what was begun.
 const DRAIN_LIMIT: Duration = Duration::from_secs(300);
@@ -134,7 +135,34 @@ impl Verdict {
     }
 }
 
-fn number(arguments: &[String], name: &str, default: u64) -> Option<u64> {
+/// What is to be done, and with which numbers.
+struct Plan {
+    time: Duration,
+    kill_every: Duration,
+    seed: u64,
+}
+
+impl Plan {
+    /// `None` of arguments that say nothing.
+    fn parse(arguments: &[String]) -> Option<Self> {
+        let known = |argument: &String| ["--seconds", "--kill-every", "--seed"].contains(&argument.as_str());
+        if !arguments.iter().step_by(2).all(known) {
+            return None;
+        }
+        let time = |name, default| {
+            let seconds: f64 = value(arguments, name, default)?;
+            Duration::try_from_secs_f64(seconds).ok()
+        };
+        let plan = Self {
+            time: time("--seconds", 180.0)?,
+            kill_every: time("--kill-every", 2.0)?,
+            seed: value(arguments, "--seed", 1)?,
+        };
+        (!plan.kill_every.is_zero()).then_some(plan)
+    }
+}
+
+fn value<T: std::str::FromStr>(arguments: &[String], name: &str, default: T) -> Option<T> {
     let Some(at) = arguments.iter().position(|argument| argument == name) else { return Some(default) };
     arguments.get(at + 1)?.parse().ok()
 }
@@ -145,17 +173,11 @@ fn main() -> ExitCode {
     if matches!(arguments.first().map(String::as_str), Some("serve" | "check")) {
         return dormouse::cli::main();
     }
-    let known = |argument: &String| ["--seconds", "--kill-every", "--seed"].contains(&argument.as_str());
-    let plan = (|| {
-        let plan = [("--seconds", 180), ("--kill-every", 2), ("--seed", 1)];
-        let [seconds, every, seed] = plan.map(|(name, default)| number(&arguments, name, default));
-        Some((seconds?, every?, seed?)).filter(|(_, every, _)| *every > 0)
-    })();
-    let Some(plan) = plan.filter(|_| arguments.iter().step_by(2).all(known)) else {
+    let Some(plan) = Plan::parse(&arguments) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    match chaos(plan) {
+    match chaos(&plan) {
         Ok(wrong) if wrong.is_empty() => {
             println!("verdict: nothing lost, nothing twice");
             ExitCode::SUCCESS
@@ -172,7 +194,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn chaos((seconds, every, seed): (u64, u64, u64)) -> anyhow::Result<Vec<String>> {
+fn chaos(plan: &Plan) -> anyhow::Result<Vec<String>> {
     let folder = tempfile::tempdir()?;
     let binary = std::env::current_exe()?.to_string_lossy().into_owned();
     let mut host = HostProcess::start(&binary, folder.path());
@@ -185,7 +207,7 @@ fn chaos((seconds, every, seed): (u64, u64, u64)) -> anyhow::Result<Vec<String>>
         client: Mutex::new(host.clone()),
         ledger: Mutex::default(),
         over: AtomicBool::new(false),
-        seed,
+        seed: plan.seed,
     };
     let mut kills = 0;
     let host = thread::scope(|scope| {
@@ -196,8 +218,8 @@ fn chaos((seconds, every, seed): (u64, u64, u64)) -> anyhow::Result<Vec<String>>
         scope.spawn(|| field.each(|number| field.event(number)));
         scope.spawn(|| field.each(|number| field.schedule(number)));
         let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(seconds) {
-            thread::sleep(Duration::from_secs(every));
+        while began.elapsed() < plan.time {
+            thread::sleep(plan.kill_every);
             host.kill();
             kills += 1;
             host = HostProcess::start(&binary, folder.path());
@@ -213,7 +235,7 @@ fn chaos((seconds, every, seed): (u64, u64, u64)) -> anyhow::Result<Vec<String>>
     let mut verdict = Verdict::default();
     drain(&host, &mut verdict);
     let fired = verify(&host, &ledger, &mut verdict);
-    println!("killed {kills} times in {seconds} s, seed {seed}\n");
+    println!("killed {kills} times in {:?}, seed {}\n", plan.time, plan.seed);
     println!("{:12} {:>10} {:>14}", "what", "requests", "acknowledged");
     let rows = [ledger.calls.len(), ledger.events.len(), ledger.scheduled.len()];
     for ((name, sent), acknowledged) in ["calls", "events", "schedules"].iter().zip(ledger.sent).zip(rows) {
