@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dormouse_core::bounds::MEMORY_BYTES_MIN;
 use serde::Deserialize;
 
 /// Enough steps at once to fill a batch while the one before it syncs.
@@ -73,7 +74,7 @@ pub(crate) enum ConfigError {
          the port commands the host; listen on a loopback address such as 127.0.0.1:7666"
     )]
     NotLoopback { listen: SocketAddr },
-    #[error("memory_bytes_max is {bytes}: it goes from 65536, one page, to 4294967296, all of them")]
+    #[error("memory_bytes_max is {bytes}: it goes from {MEMORY_BYTES_MIN}, one page, to 4294967296, all of them")]
     Memory { bytes: u64 },
 }
 
@@ -115,7 +116,7 @@ impl Config {
         if !self.listen.ip().is_loopback() {
             return Err(ConfigError::NotLoopback { listen: self.listen });
         }
-        if !(1 << 16..=1 << 32).contains(&self.memory_bytes_max) {
+        if !(MEMORY_BYTES_MIN..=1 << 32).contains(&self.memory_bytes_max) {
             return Err(ConfigError::Memory { bytes: self.memory_bytes_max });
         }
         Ok(())

@@ -2,12 +2,14 @@
 //! matches. It reads no clock, no randomness and no file; it takes what it needs as arguments and
 //! returns what is to be done as data. It builds for `wasm32-unknown-unknown` to prove it.
 
+pub mod bounds;
 pub mod cel;
 pub mod check;
 pub mod cron;
 pub mod event;
 pub mod id;
 pub mod json;
+mod metadata;
 mod output;
 pub mod pattern;
 pub mod retry;

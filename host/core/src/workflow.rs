@@ -4,37 +4,9 @@
 use std::time::Duration;
 
 pub use crate::json::Json;
+pub use crate::metadata::Metadata;
 
 use crate::id::{CronName, TaskIndex, TaskName, WorkflowName};
-
-/// Pairs of name and value, sorted by name, each name once.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Metadata(Vec<(String, String)>);
-
-impl Metadata {
-    /// Sorts the pairs; of two with one name the later one stays.
-    pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        let map: std::collections::BTreeMap<_, _> = pairs.into_iter().collect();
-        Self(map.into_iter().collect())
-    }
-
-    /// These pairs, over those of `inherited`.
-    #[must_use]
-    pub fn over(self, inherited: &Self) -> Self {
-        Self::new(inherited.0.iter().cloned().chain(self.0))
-    }
-
-    /// The pairs in order of their names.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// Whether it holds every one of these pairs.
-    #[must_use]
-    pub fn contains_all(&self, wanted: &[(String, String)]) -> bool {
-        wanted.iter().all(|pair| self.0.binary_search(pair).is_ok())
-    }
-}
 
 /// Who goes first when slots are scarce: 1 (the default) to 3 (first).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

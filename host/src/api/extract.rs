@@ -10,6 +10,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use dormouse_core::bounds::MODULE_BYTES_MAX;
 use futures_util::StreamExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_path_to_error::Segment;
@@ -18,10 +19,7 @@ use super::error::ApiError;
 use super::text::Text;
 
 /// Largest body of JSON: one value of the largest size, and room for what is around it.
-pub(super) const JSON_BYTES_MAX: usize = 2 << 20;
-
-/// Largest module.
-pub(super) const MODULE_BYTES_MAX: usize = 64 << 20;
+pub(super) const BODY_BYTES_MAX: usize = 2 << 20;
 
 /// Most of a body that is read only to be thrown away: twice the largest module.
 const DISCARDED_BYTES_MAX: usize = 2 * MODULE_BYTES_MAX;
@@ -34,7 +32,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let typed = content_type(request.headers()).is_some_and(is_json);
-        let body = body(request, state, JSON_BYTES_MAX).await?;
+        let body = body(request, state, BODY_BYTES_MAX).await?;
         match body.is_empty() {
             true => from_json(b"{}").map(Self),
             false if typed => from_json(&body).map(Self),
@@ -144,15 +142,15 @@ async fn body<S: Send + Sync>(mut request: Request, state: &S, bytes_max: usize)
 pub(super) async fn take_in_body(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let is_large = content_type(headers) == Some("application/wasm")
-        || announced_length(headers).is_some_and(|length| length > JSON_BYTES_MAX);
+        || announced_length(headers).is_some_and(|length| length > BODY_BYTES_MAX);
     // Large ones are for the handlers, which know how much they want.
     if is_large || request.body().is_end_stream() {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    match to_bytes(body, JSON_BYTES_MAX).await {
+    match to_bytes(body, BODY_BYTES_MAX).await {
         Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
-        Err(_) => ApiError::body_too_large(JSON_BYTES_MAX).into_response(),
+        Err(_) => ApiError::body_too_large(BODY_BYTES_MAX).into_response(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
+use dormouse_core::bounds::{DURATION_MAX, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_TTL};
 use dormouse_core::id::RunId;
 use dormouse_core::workflow::Json as JsonText;
 use serde::Deserialize;
@@ -26,10 +27,6 @@ use crate::store::rows::RunRow;
 /// Longest that a request may wait for the end of a run.
 const WAIT_MS_MAX: u64 = 60_000;
 
-/// How long an idempotency key is remembered by default, and at most: a day and a hundred years.
-const IDEMPOTENCY_TTL_MS: u64 = 86_400_000;
-const IDEMPOTENCY_TTL_MS_MAX: u64 = 3_155_760_000_000;
-
 /// A call of a workflow.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -49,23 +46,23 @@ pub(super) struct StartRunBody {
 
 impl StartRunBody {
     pub(super) fn into_request(self) -> Result<StartRun> {
-        let ttl_ms = match (&self.idempotency_key, self.idempotency_ttl_ms) {
+        let ttl = match (&self.idempotency_key, self.idempotency_ttl_ms) {
             (None, Some(_)) => {
                 let description =
                     "`idempotencyTtlMs` says how long a key is remembered: give `idempotencyKey` too";
                 return Err(ApiError::invalid("invalid_idempotency", "idempotencyTtlMs", description));
             }
-            (_, ttl_ms) => ttl_ms.unwrap_or(IDEMPOTENCY_TTL_MS),
+            (_, ttl_ms) => ttl_ms.map_or(IDEMPOTENCY_TTL, Duration::from_millis),
         };
-        if !(1..=IDEMPOTENCY_TTL_MS_MAX).contains(&ttl_ms) {
-            let description = format!("`idempotencyTtlMs` goes from 1 to {IDEMPOTENCY_TTL_MS_MAX}");
+        if !(Duration::from_millis(1)..=DURATION_MAX).contains(&ttl) {
+            let description = format!("`idempotencyTtlMs` goes from 1 to {}", DURATION_MAX.as_millis());
             return Err(ApiError::invalid("invalid_idempotency", "idempotencyTtlMs", description));
         }
         Ok(StartRun {
             input: bounded(self.input, "input")?.unwrap_or_else(JsonText::null),
             metadata: self.metadata.0,
             priority: self.priority.map(|priority| priority.0),
-            idempotency: checked_key(self.idempotency_key)?.map(|key| (key, Duration::from_millis(ttl_ms))),
+            idempotency: checked_key(self.idempotency_key)?.map(|key| (key, ttl)),
         })
     }
 }
@@ -73,8 +70,8 @@ impl StartRunBody {
 /// An idempotency key of an acceptable length.
 pub(super) fn checked_key(key: Option<String>) -> Result<Option<String>> {
     match key {
-        Some(key) if key.is_empty() || key.len() > 256 => {
-            let description = "an idempotency key has from 1 to 256 bytes";
+        Some(key) if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX => {
+            let description = format!("an idempotency key has from 1 to {IDEMPOTENCY_KEY_BYTES_MAX} bytes");
             Err(ApiError::invalid("invalid_idempotency", "idempotencyKey", description))
         }
         key => Ok(key),

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tower::ServiceExt;
 use utoipa::OpenApi;
 
-use super::extract::JSON_BYTES_MAX;
+use super::extract::BODY_BYTES_MAX;
 use super::router::{Document, ROUTES, router};
 use super::serve;
 use super::state::{Api, Stopping};
@@ -187,7 +187,7 @@ async fn bodies_of_another_type_are_refused() {
 #[tokio::test]
 async fn bodies_and_values_that_are_too_large_are_refused() {
     let events = "/api/v1/events";
-    let too_large = "x".repeat(JSON_BYTES_MAX + 1);
+    let too_large = "x".repeat(BODY_BYTES_MAX + 1);
     refused("post", events, too_large, (413, "body_too_large", None)).await;
     let payload = format!(r#"{{"key": "a", "payload": "{}"}}"#, "x".repeat(1 << 20));
     refused("post", events, payload, (413, "value_too_large", Some("payload"))).await;

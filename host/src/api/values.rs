@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dormouse_core::bounds::JSON_BYTES_MAX;
 use dormouse_core::run::{Status, TaskError as CoreTaskError};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::{Json, Metadata as CoreMetadata, Priority as CorePriority};
@@ -15,14 +16,6 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::error::{ApiError, Result};
 use super::text::string_schema;
-
-/// Largest JSON value that the host takes in.
-const JSON_BYTES_MAX: usize = 1 << 20;
-
-/// Most pairs of metadata, and the longest name and value, in bytes.
-const METADATA_PAIRS_MAX: usize = 64;
-const METADATA_NAME_BYTES_MAX: usize = 128;
-const METADATA_VALUE_BYTES_MAX: usize = 1024;
 
 /// A point in time: written in UTC with milliseconds, read with any offset.
 #[derive(Debug, Clone, Copy)]
@@ -128,16 +121,7 @@ impl Serialize for Metadata {
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let pairs = BTreeMap::<String, String>::deserialize(deserializer)?;
-        let fits = |(name, value): (&String, &String)| {
-            name.len() <= METADATA_NAME_BYTES_MAX && value.len() <= METADATA_VALUE_BYTES_MAX
-        };
-        if pairs.len() > METADATA_PAIRS_MAX || !pairs.iter().all(fits) {
-            return Err(D::Error::custom(format!(
-                "metadata may have at most {METADATA_PAIRS_MAX} pairs, names at most \
-                 {METADATA_NAME_BYTES_MAX} bytes and values at most {METADATA_VALUE_BYTES_MAX}"
-            )));
-        }
-        Ok(Self(CoreMetadata::new(pairs)))
+        CoreMetadata::parse(pairs).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -293,5 +277,6 @@ mod tests {
         assert!(serde_json::from_str::<Metadata>(&object(64, "v")).is_ok());
         assert!(serde_json::from_str::<Metadata>(&object(65, "v")).is_err());
         assert!(serde_json::from_str::<Metadata>(&object(1, &"v".repeat(1025))).is_err());
+        assert!(serde_json::from_str::<Metadata>(r#"{"": "v"}"#).is_err());
     }
 }

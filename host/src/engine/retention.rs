@@ -9,6 +9,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use dormouse_core::bounds::EXECUTION_TIMEOUT_MAX;
 use dormouse_core::id::{EventId, RunId};
 use dormouse_core::time::Timestamp;
 
@@ -44,8 +45,8 @@ const REST_PER_ROW: Duration = Duration::from_millis(5);
 const REST_MAX: Duration = Duration::from_secs(3600);
 
 /// Longest between the push of an event and the moment at which a task that it woke stands in the
-/// queue: a step that was running, whose attempt may take a day.
-const STEP_MAX: Duration = Duration::from_secs(86_400);
+/// queue: a step that was running.
+const STEP_MAX: Duration = EXECUTION_TIMEOUT_MAX;
 
 /// How long what has ended is kept, and how far the passes have come.
 pub(super) struct Retention {

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
+use dormouse_core::bounds::{DURATION_MAX, JSON_BYTES_MAX};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::{Json, Metadata, Priority};
 
 use super::bindings::types::{HostError, HostErrorCode};
 
-/// Largest JSON text.
-pub(super) const PAYLOAD_BYTES_MAX: usize = 1 << 20;
-/// Longest duration, in milliseconds: a hundred years.
-pub(super) const DURATION_MILLIS_MAX: u64 = 3_155_760_000_000;
 /// Most spawns, most events and most schedules of one step.
 const REQUESTS_MAX: usize = 10_000;
 /// Most bytes of all requests of one step together: it is held in memory and written in one
@@ -19,9 +16,6 @@ const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// Largest chunk of a stream, and all chunks of one step together.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 const CHUNKS_BYTES_MAX: usize = 1 << 20;
-const METADATA_PAIRS_MAX: usize = 64;
-const METADATA_NAME_BYTES_MAX: usize = 128;
-const METADATA_VALUE_BYTES_MAX: usize = 1 << 10;
 
 /// What a step has used up.
 #[derive(Debug, Default)]
@@ -43,8 +37,7 @@ impl Budget {
         if count >= REQUESTS_MAX {
             return Err(exceeded(format!("one step may ask for at most {REQUESTS_MAX} {what}")));
         }
-        let metadata_bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let taken = self.request_bytes.saturating_add(bytes + metadata_bytes);
+        let taken = self.request_bytes.saturating_add(bytes + metadata.bytes());
         if taken > REQUEST_BYTES_MAX {
             return Err(exceeded(format!("the requests of one step may have {REQUEST_BYTES_MAX} bytes")));
         }
@@ -68,40 +61,16 @@ impl Budget {
 
 /// JSON text of at most 1 MiB; the error says what is wrong with it.
 pub(super) fn json(text: &str) -> Result<Json, String> {
-    if text.len() > PAYLOAD_BYTES_MAX {
-        return Err(format!("it has {} bytes; at most {PAYLOAD_BYTES_MAX} are allowed", text.len()));
+    if text.len() > JSON_BYTES_MAX {
+        return Err(format!("it has {} bytes; at most {JSON_BYTES_MAX} are allowed", text.len()));
     }
     Json::parse(text).map_err(|error| error.to_string())
 }
 
-/// Metadata within its bounds; the error says which is broken.
-pub(super) fn metadata(pairs: Vec<(String, String)>) -> Result<Metadata, String> {
-    for (name, value) in &pairs {
-        if name.len() > METADATA_NAME_BYTES_MAX {
-            return Err(format!("the name `{name}` is longer than {METADATA_NAME_BYTES_MAX} bytes"));
-        }
-        if value.len() > METADATA_VALUE_BYTES_MAX {
-            return Err(format!("the value of `{name}` is longer than {METADATA_VALUE_BYTES_MAX} bytes"));
-        }
-    }
-    bounded(Metadata::new(pairs))
-}
-
 /// The metadata of a request, over that of the run which makes it.
 pub(super) fn inherited(pairs: Vec<(String, String)>, run: &Metadata) -> Result<Metadata, HostError> {
-    metadata(pairs)
-        .and_then(|own| bounded(own.over(run)))
-        .map_err(|problem| invalid(format!("metadata: {problem}")))
-}
-
-fn bounded(metadata: Metadata) -> Result<Metadata, String> {
-    let count = metadata.iter().len();
-    if count > METADATA_PAIRS_MAX {
-        return Err(format!(
-            "{count} pairs, inherited ones included; at most {METADATA_PAIRS_MAX} are allowed"
-        ));
-    }
-    Ok(metadata)
+    let metadata = Metadata::parse(pairs).and_then(|own| own.over(run));
+    metadata.map_err(|problem| invalid(problem.to_string()))
 }
 
 pub(super) fn argument(name: &str, text: &str) -> Result<Json, HostError> {
@@ -124,10 +93,11 @@ pub(super) fn timestamp(millis: u64) -> Result<Timestamp, String> {
 
 /// A duration in range; the error says that it is not.
 pub(super) fn duration(millis: u64) -> Result<Duration, String> {
-    if millis > DURATION_MILLIS_MAX {
+    let duration = Duration::from_millis(millis);
+    if duration > DURATION_MAX {
         return Err(format!("{millis} ms is longer than a hundred years"));
     }
-    Ok(Duration::from_millis(millis))
+    Ok(duration)
 }
 
 pub(super) fn invalid(message: String) -> HostError {

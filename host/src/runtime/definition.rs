@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use dormouse_core::bounds::MEMORY_BYTES_MIN;
 use dormouse_core::id::{InvalidName, TaskIndex, TaskName};
 use dormouse_core::validate::{Problem, ProblemCode, validate_module};
 use dormouse_core::workflow::{
@@ -16,8 +17,6 @@ use super::refusal::Refusal;
 use crate::schema::Schema;
 
 const EXECUTION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
-/// One page of WebAssembly.
-const MEMORY_BYTES_MIN: u64 = 65_536;
 
 /// Workflows that are what they should be.
 pub(super) struct Checked {

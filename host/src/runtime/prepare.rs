@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dormouse_core::bounds::MODULE_BYTES_MAX;
 use dormouse_core::id::ModuleDigest;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
@@ -19,7 +20,7 @@ use super::instrument;
 use super::interfaces;
 use super::logs::Logs;
 use super::module::Module;
-use super::refusal::{LoadError, MODULE_BYTES_MAX, Refusal};
+use super::refusal::{LoadError, Refusal};
 use super::supervise::{TimedOut, supervised};
 
 /// Longest that compiling one module may take.

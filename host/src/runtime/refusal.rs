@@ -1,10 +1,8 @@
 //! Why a module cannot be taken in, or cannot be loaded again.
 
+use dormouse_core::bounds::MODULE_BYTES_MAX;
 use dormouse_core::id::ModuleDigest;
 use dormouse_core::validate::Problem;
-
-/// Largest component that is taken in, in bytes. Compiling takes a multiple of it in memory.
-pub(crate) const MODULE_BYTES_MAX: usize = 64 << 20;
 
 /// Why an upload is refused. Messages say how to mend it.
 #[derive(Debug, thiserror::Error)]

@@ -68,14 +68,11 @@ impl SettledOutcome {
         let of_error = |error: &TaskError| {
             error.message.len() + error.details.as_ref().map_or(0, |details| details.as_str().len())
         };
-        let of_pairs = |metadata: &Metadata| {
-            metadata.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
-        };
         FIXED
             + match self {
                 Self::Elapsed => 0,
                 Self::Event { key, payload, metadata, .. } => {
-                    key.len() + payload.as_str().len() + of_pairs(metadata)
+                    key.len() + payload.as_str().len() + metadata.bytes()
                 }
                 Self::RunCompleted { output } => output.as_str().len(),
                 Self::RunFailed { error } => of_error(error),

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use dormouse_core::bounds::IDEMPOTENCY_TTL;
 use dormouse_core::event::check_key;
 use dormouse_core::id::EventId;
 use dormouse_core::run::{RunEvent, Trigger};
@@ -14,9 +15,6 @@ use crate::engine::{Catalog, Each, Error, Handled, NewRun, PushEvent, Reply, Sha
 use crate::runtime::Push;
 use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, Timer, WaitCursor, Work};
 use crate::store::{NextWait, Read, StoreError};
-
-/// How long the idempotency key of an event is remembered.
-const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 
 /// Most tasks that are told of an event in the transaction that takes it in.
 const TOLD_AT_ONCE_MAX: u32 = 64;

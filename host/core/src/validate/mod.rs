@@ -7,9 +7,7 @@ mod tasks;
 mod workflow;
 
 pub use problems::{Problem, ProblemCode};
-pub use workflow::{validate_cron, validate_metadata, validate_module};
-
-use std::time::Duration;
+pub use workflow::{validate_cron, validate_module};
 
 /// Most workflows of a module, tasks of a workflow, crons and event subscriptions of each.
 pub const ITEMS_MAX: usize = 64;
@@ -23,26 +21,8 @@ pub const CONDITIONS_MAX: usize = 16;
 /// Longest description, in bytes.
 pub const DESCRIPTION_BYTES_MAX: usize = 16 << 10;
 
-/// Longest JSON text, in bytes.
-pub const JSON_BYTES_MAX: usize = 1 << 20;
-
 /// Longest name of a rate limit, in bytes.
 pub const RATE_LIMIT_NAME_BYTES_MAX: usize = 256;
-
-/// Most pairs of metadata.
-pub const METADATA_PAIRS_MAX: usize = 64;
-
-/// Longest name in metadata, in bytes.
-pub const METADATA_NAME_BYTES_MAX: usize = 128;
-
-/// Longest value in metadata, in bytes.
-pub const METADATA_VALUE_BYTES_MAX: usize = 1 << 10;
-
-/// Longest duration: a hundred years.
-pub const DURATION_MAX: Duration = Duration::from_millis(3_155_760_000_000);
-
-/// Longest execution timeout: a day.
-pub const EXECUTION_TIMEOUT_MAX: Duration = Duration::from_hours(24);
 
 /// Most problems that are looked for: an author mends no more at once, and some, such as a cron that
 /// never fires, take milliseconds to find.

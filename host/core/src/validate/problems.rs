@@ -5,7 +5,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{DURATION_MAX, PROBLEMS_MAX};
+use super::PROBLEMS_MAX;
+use crate::bounds::DURATION_MAX;
 use crate::cel::InvalidExpression;
 
 /// One thing that is wrong with a definition.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::problems::{Checker, ProblemCode};
 use super::workflow::check_concurrency;
 use super::{
-    CONDITIONS_MAX, DESCRIPTION_BYTES_MAX, EXECUTION_TIMEOUT_MAX, ITEMS_MAX, LIMITS_MAX,
-    RATE_LIMIT_NAME_BYTES_MAX, RETRIES_MAX,
+    CONDITIONS_MAX, DESCRIPTION_BYTES_MAX, ITEMS_MAX, LIMITS_MAX, RATE_LIMIT_NAME_BYTES_MAX, RETRIES_MAX,
 };
+use crate::bounds::EXECUTION_TIMEOUT_MAX;
 use crate::cel::{self, KeyExpression};
 use crate::id::TaskIndex;
 use crate::workflow::{RateLimit, RateLimitKey, Task, Workflow};

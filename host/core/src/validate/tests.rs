@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::bounds::*;
 use crate::id::{TaskIndex, TaskName};
 use crate::workflow::{
     Backoff, CatchUp, Concurrency, ConcurrencyStrategy, CronSpec, DeclaredCron, EventSubscription, Json,
@@ -244,10 +245,11 @@ fn expressions_are_compiled() {
 }
 
 #[test]
-fn metadata_is_bounded_wherever_it_comes_from() {
+fn metadata_of_a_cron_is_bounded_however_it_is_made() {
     let metadata = |name: usize, value: usize| Metadata::new([("n".repeat(name), "v".repeat(value))]);
     let fields = |metadata: &Metadata| {
-        validate_metadata(metadata).into_iter().map(|problem| problem.field).collect::<Vec<_>>()
+        let spec = CronSpec { metadata: metadata.clone(), ..cron("c").spec };
+        validate_cron(&spec).into_iter().map(|problem| problem.field).collect::<Vec<_>>()
     };
     assert_eq!(fields(&metadata(128, 1024)), Vec::<String>::new());
     assert_eq!(fields(&metadata(129, 1025)), ["metadata[0].name", "metadata[0].value"]);

@@ -2,9 +2,9 @@
 
 use super::problems::{Checker, Problem, ProblemCode};
 use super::tasks::{check_on_failure, check_parents, check_task};
-use super::{
-    DESCRIPTION_BYTES_MAX, ITEMS_MAX, JSON_BYTES_MAX, LIMITS_MAX, METADATA_NAME_BYTES_MAX,
-    METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX,
+use super::{DESCRIPTION_BYTES_MAX, ITEMS_MAX, LIMITS_MAX};
+use crate::bounds::{
+    JSON_BYTES_MAX, METADATA_NAME_BYTES_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX,
 };
 use crate::cel::{KeyExpression, Predicate};
 use crate::cron::{CronError, Schedule};
@@ -24,12 +24,6 @@ pub fn validate_module(workflows: &[Workflow]) -> Vec<Problem> {
 #[must_use]
 pub fn validate_cron(spec: &CronSpec) -> Vec<Problem> {
     Checker::collect(|checker| check_cron(checker, spec))
-}
-
-/// Everything that is wrong with metadata, wherever it comes from.
-#[must_use]
-pub fn validate_metadata(metadata: &Metadata) -> Vec<Problem> {
-    Checker::collect(|checker| check_metadata(checker, metadata))
 }
 
 fn check_workflow(checker: &mut Checker, workflow: &Workflow) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dormouse_core::bounds::{IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_TTL};
 use dormouse_core::id::RunId;
 use dormouse_core::workflow::Json;
 
@@ -10,10 +11,6 @@ use crate::runtime::bindings::types::{HostError, HostErrorCode};
 use crate::runtime::budget::{argument, duration, inherited, invalid, priority};
 use crate::runtime::ctx::{Ctx, StepCtx};
 use crate::runtime::step::{Spawn, Target, TargetError};
-
-/// How long an idempotency key is remembered when the guest does not say.
-const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 
 impl Host for Ctx {
     fn spawn(&mut self, request: SpawnRequest) -> wasmtime::Result<Result<String, HostError>> {

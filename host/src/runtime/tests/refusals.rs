@@ -1,8 +1,10 @@
 //! Everything that is refused at upload, each with its code.
 
+use dormouse_core::bounds::MODULE_BYTES_MAX;
+
 use super::guests::{TASK, WORKFLOW, Wat};
 use super::harness::Harness;
-use crate::runtime::refusal::{MODULE_BYTES_MAX, Refusal};
+use crate::runtime::refusal::Refusal;
 
 async fn refusal(bytes: Vec<u8>) -> Refusal {
     Harness::new().runtime.inspect(bytes).await.unwrap_err()
