@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use dormouse_core::id::{RunId, TaskIndex};
+use dormouse_core::log::LogLevel;
 use dormouse_core::run::Transition;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ use super::state::Stopping;
 use super::text::RunIdText;
 use super::values::{StatusWord, Time};
 use crate::engine::{Host, Page, Paged};
-use crate::store::rows::{JournalEntry, LogLevel, LogLine};
+use crate::store::rows::{JournalEntry, LogLine};
 
 /// A quiet stream sends a comment this often, so that nobody in between takes it for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dormouse_core::id::{Version, WorkflowName};
+use dormouse_core::new_run::Target;
 use dormouse_core::workflow::{Json, Metadata, Workflow};
 
 use self::buckets::Buckets;
 use self::subscriptions::Subscriptions;
 pub(crate) use self::version::DeployedVersion;
 use super::Error;
-use crate::runtime::Target;
 use crate::store::rows::WorkflowRow;
 use crate::store::{Read, StoreError};
 use crate::triggers::Matching;

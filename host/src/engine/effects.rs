@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use dormouse_core::id::{RunId, TaskIndex};
+use dormouse_core::new_run::NewRun;
+use dormouse_core::request::{Requests, Spawn};
 use dormouse_core::run::{Effect, Lease, Reason, Run, RunEvent, RunSpec, Status, TaskError, Trigger};
 use dormouse_core::wait::{Wait, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::Workflow;
 
-use super::shard::{NewRun, Shard, StepPayload};
+use super::shard::{Shard, StepPayload};
 use super::steps::Start;
-use crate::runtime::{Requests, Spawn};
 use crate::store::rows::{
     EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry, RunWaitRow, Timer, WaitKey, WaitRow,
 };

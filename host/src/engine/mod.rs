@@ -39,5 +39,5 @@ pub(crate) use requests::{
     ScheduledChange, ScheduledCursor, ScheduledFilter, StartRun, Started, TriggerFilter, TriggerKind,
     WorkflowChange, WorkflowView,
 };
-pub(crate) use shard::{Handled, NewRun, Shard};
+pub(crate) use shard::{Handled, Shard};
 pub(crate) use shared::Shared;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use dormouse_core::id::RunId;
+use dormouse_core::new_run::{NewRun, Target};
 use dormouse_core::run::{Reason, RunEvent, Trigger};
 use dormouse_core::workflow::Json;
 
-use super::shard::{Handled, NewRun, Shard, StepPayload};
+use super::shard::{Handled, Shard, StepPayload};
 use super::{Error, StartRun, Started, find_workflow};
-use crate::runtime::Target;
 use crate::store::Read;
 use crate::store::rows::{IdempotencyRow, IdempotencyScope};
 

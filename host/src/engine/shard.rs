@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dormouse_core::id::{EventId, ModuleDigest, RunId, TaskIndex, Version, WorkflowName};
-use dormouse_core::run::{Reason, Run, RunEvent, RunSpec, Status, TaskError, Trigger};
+use dormouse_core::new_run::{NewRun, Target};
+use dormouse_core::request::Requests;
+use dormouse_core::run::{Run, RunEvent, RunSpec, Status};
 use dormouse_core::step::{Refused, step};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{SETTLED_MAX, Settled, WaitCondition};
-use dormouse_core::workflow::{Json, Metadata, Priority, Workflow};
+use dormouse_core::workflow::Workflow;
 use tokio::sync::oneshot;
 
 use super::catalog::Catalog;
@@ -23,7 +25,6 @@ use super::post_commit::PostCommit;
 use super::queue::ReadyQueue;
 use super::work::Filters;
 use super::{Error, Shared, Started};
-use crate::runtime::{Requests, Target};
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
 use crate::triggers::{Matched, Pushed, Schedules};
 
@@ -73,53 +74,6 @@ pub(super) struct StepPayload {
     pub(super) snapshot: Vec<u8>,
     /// What the wait that settles waits for, if that was looked up.
     pub(super) settling: Option<WaitCondition>,
-}
-
-/// A run to create. All runs are made from one, whatever starts them.
-pub(crate) struct NewRun {
-    pub(crate) id: RunId,
-    pub(crate) target: Target,
-    pub(crate) trigger: Trigger,
-    pub(crate) input: Json,
-    pub(crate) metadata: Metadata,
-    /// The default of its workflow if none.
-    pub(crate) priority: Option<Priority>,
-    /// Whether it goes on when its parent is cancelled.
-    pub(crate) detached: bool,
-    /// Whether its input is known to fit the schema of its version; otherwise that is checked where its
-    /// first step starts.
-    pub(crate) checked: bool,
-    /// Why it cannot run, if that is known already.
-    pub(crate) rejected: Option<(Reason, TaskError)>,
-}
-
-impl NewRun {
-    /// A run of that version, with the default priority of its workflow and an input that is still to
-    /// be checked.
-    pub(crate) fn of(target: Target, id: RunId, trigger: Trigger, input: Json, metadata: Metadata) -> Self {
-        let (priority, detached, checked, rejected) = (None, false, false, None);
-        Self { id, target, trigger, input, metadata, priority, detached, checked, rejected }
-    }
-
-    fn into_spec(self, workflow: &Workflow, now: Timestamp) -> RunSpec {
-        let Self { id, target, trigger, input, metadata, priority, detached, checked: _, rejected: _ } = self;
-        RunSpec {
-            id,
-            workflow: target.workflow,
-            version: target.version,
-            module: target.module,
-            input,
-            metadata,
-            priority: priority.unwrap_or(workflow.default_priority),
-            trigger,
-            parent: match trigger {
-                Trigger::Parent(parent) => Some(parent),
-                _ => None,
-            },
-            detached,
-            created_at: now,
-        }
-    }
 }
 
 /// What one pipeline owns. All of it but the rows can be rebuilt from them.

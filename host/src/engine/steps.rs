@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dormouse_core::id::{EventId, ModuleDigest, RunId, TaskIndex, TaskName, WaitId, WorkflowName};
+use dormouse_core::new_run::Target;
+use dormouse_core::request::{Push, Requests};
 use dormouse_core::run::{
     Dropped, Lease, Part, Reason, Run, RunEvent, RunSpec, Status, StepResult, TaskError,
 };
@@ -21,8 +23,8 @@ use super::node::StepHandle;
 use super::queue::TaskKey;
 use super::shard::{Loaded, Shard, StepPayload};
 use crate::runtime::{
-    GuestLine, Push, Requests, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome,
-    StepRequest, Target, TargetError,
+    GuestLine, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest,
+    TargetError,
 };
 use crate::store::rows::{IdempotencyScope, JournalEntry, LogLine, RunRow, WaitRow};
 use crate::store::{Read, StoreError, View};

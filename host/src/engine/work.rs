@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use dormouse_core::cel::Predicate;
 use dormouse_core::event::KeyPattern;
 use dormouse_core::id::{RunId, ScheduledId, TaskIndex, WaitId, WorkflowName};
+use dormouse_core::log::LogLevel;
 use dormouse_core::run::{Reason, RunEvent, Status};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{WaitCondition, WaitOutcome};
 
 use super::shard::Shard;
 use crate::store::rows::{
-    EventRow, EventWaitRow, JournalEntry, LogLevel, LogLine, LookBack, RunWaitRow, ScheduledStatus, Work,
+    EventRow, EventWaitRow, JournalEntry, LogLine, LookBack, RunWaitRow, ScheduledStatus, Work,
 };
 use crate::store::{Read, StoreError};
 use crate::triggers::Matching;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use dormouse_core::request::Requests;
 use dormouse_core::run::RunSpec;
 use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -12,7 +13,7 @@ use super::budget::Budget;
 use super::limits::{Limits, RESOURCES_MAX};
 use super::logs::Logs;
 use super::snapshot::StateSink;
-use super::step::{Requests, StepHost};
+use super::step::StepHost;
 use super::wasi::{self, Monotonic};
 use crate::clock::Clock;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dormouse_core::request::Requests;
 use dormouse_core::run::{Reason, TaskError};
 
 use super::convert::{self, Returned};
@@ -10,7 +11,7 @@ use super::failure;
 use super::instance::{Guest, Held};
 use super::module::Module;
 use super::snapshot::{Snapshot, SnapshotError};
-use super::step::{Requests, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest};
+use super::step::{StepEnd, StepEntry, StepHost, StepOutcome, StepRequest};
 use super::supervise::{TimedOut, supervised};
 use super::wasi::Monotonic;
 use crate::clock::Clock;

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dormouse_core::log::LogLevel;
+
 use super::cap::stdio::Stream;
 use super::limits::LimitExceeded;
 use super::step::{GuestLine, StepHost};
 use crate::clock::Clock;
-use crate::store::rows::LogLevel;
 
 /// Longest line; the rest of it is cut off.
 const LINE_BYTES_MAX: usize = 16 << 10;
@@ -204,11 +205,12 @@ pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use dormouse_core::id::{RunId, WorkflowName};
+    use dormouse_core::new_run::Target;
     use dormouse_core::time::Timestamp;
     use dormouse_core::workflow::Json;
 
     use super::*;
-    use crate::runtime::step::{Target, TargetError};
+    use crate::runtime::step::TargetError;
 
     #[derive(Default)]
     struct Batches(Mutex<Vec<Vec<String>>>);

@@ -43,6 +43,6 @@ pub(crate) use probe::Timings;
 pub(crate) use refusal::Refusal;
 pub(crate) use snapshot::check_snapshot;
 pub(crate) use step::{
-    GuestLine, Push, Requests, Schedule, SettledOutcome, SettledWait, Spawn, StepEnd, StepEntry, StepHost,
-    StepOutcome, StepRequest, Target, TargetError,
+    GuestLine, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest,
+    TargetError,
 };

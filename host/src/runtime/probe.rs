@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dormouse_core::id::{RunId, TaskIndex, Version, WorkflowName};
+use dormouse_core::new_run::Target;
 use dormouse_core::run::{RunSpec, Trigger};
 use dormouse_core::workflow::{Json, Metadata, Priority};
 
@@ -14,7 +15,7 @@ use super::engine::{Inner, Runtime};
 use super::instance::Guest;
 use super::module::Module;
 use super::snapshot::Snapshot;
-use super::step::{GuestLine, StepEntry, StepHost, StepRequest, Target, TargetError};
+use super::step::{GuestLine, StepEntry, StepHost, StepRequest, TargetError};
 use super::wasi::Monotonic;
 
 /// How long each part took, once per round.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::id::{EventId, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName};
-use dormouse_core::id::{ModuleDigest, TaskName};
+use dormouse_core::id::{EventId, RunId, TaskIndex, TaskName, WaitId, WorkflowName};
+use dormouse_core::log::LogLevel;
+use dormouse_core::new_run::Target;
+use dormouse_core::request::Requests;
 use dormouse_core::run::{Reason, RunSpec, TaskError};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::Wait;
-use dormouse_core::workflow::{Json, Metadata, Priority};
-
-use crate::store::rows::LogLevel;
+use dormouse_core::workflow::{Json, Metadata};
 
 /// A step to run.
 #[derive(Debug)]
@@ -98,57 +98,6 @@ pub(crate) enum StepOutcome {
     Completed { output: Json },
     Failed { reason: Reason, error: TaskError, retryable: bool },
     Suspended { waits: Vec<Wait>, dropped: Vec<WaitId>, snapshot: Vec<u8> },
-}
-
-/// What a step asked of the host, to take effect together with its result. Metadata is that of
-/// the request over that of the run.
-#[derive(Debug, Default)]
-pub(crate) struct Requests {
-    pub(crate) spawns: Vec<Spawn>,
-    pub(crate) events: Vec<Push>,
-    pub(crate) schedules: Vec<Schedule>,
-    pub(crate) chunks: Vec<String>,
-}
-
-/// A child run to start.
-#[derive(Debug)]
-pub(crate) struct Spawn {
-    pub(crate) id: RunId,
-    pub(crate) target: Target,
-    pub(crate) input: Json,
-    pub(crate) metadata: Metadata,
-    pub(crate) priority: Option<Priority>,
-    pub(crate) detached: bool,
-    pub(crate) idempotency: Option<(String, Duration)>,
-}
-
-/// An event to push.
-#[derive(Debug)]
-pub(crate) struct Push {
-    pub(crate) id: EventId,
-    pub(crate) key: String,
-    pub(crate) payload: Json,
-    pub(crate) metadata: Metadata,
-    pub(crate) priority: Option<Priority>,
-}
-
-/// A run to schedule.
-#[derive(Debug)]
-pub(crate) struct Schedule {
-    pub(crate) id: ScheduledId,
-    pub(crate) workflow: WorkflowName,
-    pub(crate) trigger_at: Timestamp,
-    pub(crate) input: Json,
-    pub(crate) metadata: Metadata,
-    pub(crate) priority: Option<Priority>,
-}
-
-/// The version of a workflow that a run begins with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Target {
-    pub(crate) workflow: WorkflowName,
-    pub(crate) version: Version,
-    pub(crate) module: ModuleDigest,
 }
 
 /// What a running step needs of the host besides its sandbox.

@@ -4,6 +4,7 @@
 use dormouse_core::id::{
     CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
 };
+use dormouse_core::log::LogLevel;
 use dormouse_core::run::{Run, RunSpec, Status, TaskTimer, Transition};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{FilterIndex, Wait, WaitCondition};
@@ -364,15 +365,6 @@ pub(crate) struct LogLine {
     /// Whether the step that wrote it had run before and left nothing.
     pub(crate) repeated: bool,
     pub(crate) message: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum LogLevel {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
 }
 
 /// A cron, declared or made over the API.

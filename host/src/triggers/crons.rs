@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use dormouse_core::cron::{Firing, OverlapAction, Schedule, due, overlap};
 use dormouse_core::id::{CronId, CronName, RunId, WorkflowName};
+use dormouse_core::new_run::NewRun;
 use dormouse_core::run::{Reason, RunEvent, RunSpec, Status, Trigger};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::{CronSpec, DeclaredCron, Json, Metadata, Overlap, Workflow};
 
-use crate::engine::{CronChange, DeployedVersion, Error, Handled, NewRun, Shard, find_workflow};
+use crate::engine::{CronChange, DeployedVersion, Error, Handled, Shard, find_workflow};
 use crate::store::rows::{CronRow, Timer};
 use crate::store::{Read, StoreError};
 

@@ -7,12 +7,13 @@ use std::time::Instant;
 use dormouse_core::bounds::IDEMPOTENCY_TTL;
 use dormouse_core::event::check_key;
 use dormouse_core::id::EventId;
+use dormouse_core::new_run::NewRun;
+use dormouse_core::request::Push;
 use dormouse_core::run::{RunEvent, Trigger};
 use dormouse_core::wait::WaitOutcome;
 
 use super::Matching;
-use crate::engine::{Catalog, Each, Error, Handled, NewRun, PushEvent, Reply, Shard, WorkflowEntry};
-use crate::runtime::Push;
+use crate::engine::{Catalog, Each, Error, Handled, PushEvent, Reply, Shard, WorkflowEntry};
 use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, Timer, WaitCursor, Work};
 use crate::store::{NextWait, Read, StoreError};
 

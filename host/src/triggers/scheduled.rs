@@ -1,10 +1,11 @@
 //! Scheduled runs: one run at a set time, made over the API or by a task.
 
 use dormouse_core::id::{RunId, ScheduledId, WorkflowName};
+use dormouse_core::new_run::NewRun;
+use dormouse_core::request::Schedule;
 use dormouse_core::run::Trigger;
 
-use crate::engine::{Error, Handled, NewRun, ScheduleRun, ScheduledChange, Shard, find_workflow};
-use crate::runtime::Schedule;
+use crate::engine::{Error, Handled, ScheduleRun, ScheduledChange, Shard, find_workflow};
 use crate::store::rows::{ScheduledRow, ScheduledStatus, Timer, Work};
 use crate::store::{Read, StoreError};
 

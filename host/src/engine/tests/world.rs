@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use dormouse_core::cel::{Equality, Predicate};
 use dormouse_core::id::{ModuleDigest, RunId, TaskIndex, Version, WaitId, WorkflowName};
+use dormouse_core::log::LogLevel;
+use dormouse_core::request::{Push, Requests, Schedule, Spawn};
 use dormouse_core::run::{Lease, Part, Reason, Run, RunSpec, Status, TaskError, TaskRun};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{FilterIndex, Settled, Wait, WaitCondition, WaitOutcome};
@@ -22,10 +24,8 @@ use crate::engine::post_commit::PostCommit;
 use crate::engine::shard::{Handled, Shard};
 use crate::engine::steps::{Entry, Start, load};
 use crate::engine::{Error, PushEvent, StartRun, Started, WorkflowChange};
-use crate::runtime::{
-    GuestLine, Push, Requests, Schedule, SettledOutcome, Spawn, StepEnd, StepEntry, StepOutcome,
-};
-use crate::store::rows::{LogLevel, ModuleRow, ScheduledStatus, VersionRow, WorkflowRow};
+use crate::runtime::{GuestLine, SettledOutcome, StepEnd, StepEntry, StepOutcome};
+use crate::store::rows::{ModuleRow, ScheduledStatus, VersionRow, WorkflowRow};
 use crate::store::tests::disk::{Dice, Rows, contents};
 use crate::store::{ChangeSet, Fence, Read, View, WorkingSet};
 use crate::triggers::{EarlierRuns, Matched, Matching};

@@ -2,12 +2,12 @@
 
 use dormouse_core::event::check_key;
 use dormouse_core::id::EventId;
+use dormouse_core::request::Push;
 
 use crate::runtime::bindings::imports::events::{Event, Host};
 use crate::runtime::bindings::types::HostError;
 use crate::runtime::budget::{argument, inherited, invalid, priority};
 use crate::runtime::ctx::{Ctx, StepCtx};
-use crate::runtime::step::Push;
 
 impl Host for Ctx {
     fn push(&mut self, event: Event) -> wasmtime::Result<Result<String, HostError>> {

@@ -1,8 +1,9 @@
 //! `log`: lines for people.
 
+use dormouse_core::log::LogLevel;
+
 use crate::runtime::bindings::imports::log::{Host, Level};
 use crate::runtime::ctx::Ctx;
-use crate::store::rows::LogLevel;
 
 impl Host for Ctx {
     fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {

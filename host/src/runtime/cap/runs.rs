@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use dormouse_core::bounds::{IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_TTL};
 use dormouse_core::id::RunId;
+use dormouse_core::new_run::Target;
+use dormouse_core::request::Spawn;
 use dormouse_core::workflow::Json;
 
 use crate::runtime::bindings::imports::runs::{Host, SpawnRequest};
 use crate::runtime::bindings::types::{HostError, HostErrorCode};
 use crate::runtime::budget::{argument, duration, inherited, invalid, priority};
 use crate::runtime::ctx::{Ctx, StepCtx};
-use crate::runtime::step::{Spawn, Target, TargetError};
+use crate::runtime::step::TargetError;
 
 impl Host for Ctx {
     fn spawn(&mut self, request: SpawnRequest) -> wasmtime::Result<Result<String, HostError>> {

@@ -1,13 +1,13 @@
 //! `schedules`: runs at a later time, made when the step is committed.
 
 use dormouse_core::id::ScheduledId;
+use dormouse_core::request::Schedule;
 
 use super::runs::target;
 use crate::runtime::bindings::imports::schedules::{Host, ScheduleRequest};
 use crate::runtime::bindings::types::HostError;
 use crate::runtime::budget::{argument, inherited, invalid, priority, timestamp};
 use crate::runtime::ctx::{Ctx, StepCtx};
-use crate::runtime::step::Schedule;
 
 impl Host for Ctx {
     fn create(&mut self, request: ScheduleRequest) -> wasmtime::Result<Result<String, HostError>> {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dormouse_core::id::{ModuleDigest, RunId, TaskIndex, Version, WaitId, WorkflowName};
+use dormouse_core::new_run::Target;
 use dormouse_core::run::{Reason, RunSpec, Trigger};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::{Json, Metadata, Priority};
@@ -13,8 +14,7 @@ use crate::clock::Clock;
 use crate::runtime::engine::{Runtime, RuntimeConfig};
 use crate::runtime::module::Module;
 use crate::runtime::step::{
-    GuestLine, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest, Target,
-    TargetError,
+    GuestLine, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest, TargetError,
 };
 
 /// The last time that there is.

@@ -1,15 +1,14 @@
 //! Records of a run's journal.
 
 use dormouse_core::id::{RunId, TaskIndex};
+use dormouse_core::log::LogLevel;
 use dormouse_core::run::Transition;
 use dormouse_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::store::error::DecodeError;
-use crate::store::rows::{
-    JournalEdge, JournalEdges, JournalEntry, JournalRow, JournalSize, LogLevel, LogLine,
-};
+use crate::store::rows::{JournalEdge, JournalEdges, JournalEntry, JournalRow, JournalSize, LogLine};
 
 #[derive(Serialize, Deserialize)]
 enum StoredEntry<'a> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dormouse_core::id::{EventId, RunId, TaskIndex, Version, WaitId, WorkflowName};
+use dormouse_core::log::LogLevel;
 use dormouse_core::run::{
     Part, Reason, Run, RunSpec, Status, TaskError, TaskRun, TaskTimer, Transition, Trigger,
 };
@@ -18,9 +19,7 @@ use super::samples::*;
 use crate::store::keys::NAMESPACE;
 use crate::store::keys::{self, Key};
 use crate::store::records::Record;
-use crate::store::rows::{
-    Due, JournalEntry, JournalRow, JournalSize, LogLevel, LogLine, Timer, WaitRow, Work,
-};
+use crate::store::rows::{Due, JournalEntry, JournalRow, JournalSize, LogLine, Timer, WaitRow, Work};
 
 fn time() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_millis)

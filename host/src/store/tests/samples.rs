@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dormouse_core::id::*;
+use dormouse_core::log::LogLevel;
 use dormouse_core::run::*;
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::*;
