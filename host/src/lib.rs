@@ -6,6 +6,7 @@ pub mod cli;
 mod clock;
 mod config;
 mod engine;
+mod error;
 mod runtime;
 mod schema;
 mod server;

@@ -17,7 +17,8 @@ use super::runs::{StartRunBody, TriggerText};
 use super::scheduled::{PatchScheduled, ScheduledStatusWord};
 use super::text::{RunIdText, ScheduledIdText, Text, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, StatusWord, Time, present};
-use crate::engine::{Each, Error, Host, RunFilter, ScheduledFilter, each_checked};
+use crate::engine::{Each, Host, RunFilter, ScheduledFilter, each_checked};
+use crate::error::Error;
 
 /// Most runs or events in one request.
 const ITEMS_MAX: usize = 1000;

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// What every handler returns.
 pub(super) type Result<T> = std::result::Result<T, ApiError>;

@@ -2,7 +2,7 @@
 //! transaction.
 
 use super::shard::{CommandError, Handled, Shard};
-use super::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// What each of several requests came to, in their order.
 pub(crate) type Each<T, E = Error> = Vec<Result<T, E>>;

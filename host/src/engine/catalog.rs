@@ -17,7 +17,7 @@ use dormouse_core::workflow::{Json, Metadata, Workflow};
 use self::buckets::Buckets;
 use self::subscriptions::Subscriptions;
 pub(crate) use self::version::DeployedVersion;
-use super::Error;
+use crate::error::Error;
 use crate::store::rows::WorkflowRow;
 use crate::store::{Read, StoreError};
 use crate::triggers::Matching;

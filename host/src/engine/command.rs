@@ -5,9 +5,9 @@ use dormouse_core::run::Lease;
 use dormouse_core::time::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Error;
 use super::persist::Committed;
 use super::shard::Shard;
+use crate::error::Error;
 use crate::runtime::{GuestLine, StepEnd};
 use crate::store::StoreError;
 use crate::triggers::Matched;

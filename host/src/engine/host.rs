@@ -23,8 +23,9 @@ use super::retention::Retention;
 use super::shard::{Handled, Shard};
 use super::steps::Start;
 use super::watch::Watchers;
-use super::{Error, ErrorKind, Shared};
+use super::Shared;
 use crate::clock::Clock;
+use crate::error::{Error, ErrorKind};
 use crate::runtime::Runtime;
 use crate::store::{Read, Store, StoreError, View};
 

@@ -9,7 +9,6 @@ mod concurrency;
 mod decide;
 mod deploy;
 mod effects;
-mod error;
 mod host;
 mod metrics;
 mod node;
@@ -32,7 +31,6 @@ mod work;
 pub(crate) use bulk::{Each, each_checked};
 pub(crate) use catalog::{Catalog, DeployedVersion, Entry as WorkflowEntry, find as find_workflow};
 pub(crate) use command::Reply;
-pub(crate) use error::{Error, ErrorKind};
 pub(crate) use host::{Host, StartError};
 pub(crate) use requests::{
     CronChange, CronFilter, Deployed, EventFilter, Page, Paged, PushEvent, RunFilter, ScheduleRun,

@@ -8,7 +8,8 @@ use dormouse_core::run::{Reason, RunEvent, Trigger};
 use dormouse_core::workflow::Json;
 
 use super::shard::{Handled, Shard, StepPayload};
-use super::{Error, StartRun, Started, find_workflow};
+use super::{StartRun, Started, find_workflow};
+use crate::error::Error;
 use crate::store::Read;
 use crate::store::rows::{IdempotencyRow, IdempotencyScope};
 

@@ -24,7 +24,8 @@ use super::node::Node;
 use super::post_commit::PostCommit;
 use super::queue::ReadyQueue;
 use super::work::Filters;
-use super::{Error, Shared, Started};
+use super::{Shared, Started};
+use crate::error::Error;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
 use crate::triggers::{Matched, Pushed, Schedules};
 

@@ -11,7 +11,8 @@ use dormouse_core::run::{Reason, RunEvent, RunSpec, Status, Trigger};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::{CronSpec, DeclaredCron, Json, Metadata, Overlap, Workflow};
 
-use crate::engine::{CronChange, DeployedVersion, Error, Handled, Shard, find_workflow};
+use crate::engine::{CronChange, DeployedVersion, Handled, Shard, find_workflow};
+use crate::error::Error;
 use crate::store::rows::{CronRow, Timer};
 use crate::store::{Read, StoreError};
 

@@ -13,7 +13,8 @@ use dormouse_core::run::{RunEvent, Trigger};
 use dormouse_core::wait::WaitOutcome;
 
 use super::Matching;
-use crate::engine::{Catalog, Each, Error, Handled, PushEvent, Reply, Shard, WorkflowEntry};
+use crate::engine::{Catalog, Each, Handled, PushEvent, Reply, Shard, WorkflowEntry};
+use crate::error::Error;
 use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, Timer, WaitCursor, Work};
 use crate::store::{NextWait, Read, StoreError};
 

@@ -5,7 +5,8 @@ use dormouse_core::new_run::NewRun;
 use dormouse_core::request::Schedule;
 use dormouse_core::run::Trigger;
 
-use crate::engine::{Error, Handled, ScheduleRun, ScheduledChange, Shard, find_workflow};
+use crate::engine::{Handled, ScheduleRun, ScheduledChange, Shard, find_workflow};
+use crate::error::Error;
 use crate::store::rows::{ScheduledRow, ScheduledStatus, Timer, Work};
 use crate::store::{Read, StoreError};
 

@@ -15,7 +15,8 @@ use crate::engine::bulk::only;
 use crate::engine::requests::{Page, Paged, RunFilter, StartRun, Started, TriggerFilter, TriggerKind};
 use crate::engine::runs::{Replay, unknown_run};
 use crate::engine::shard::Shard;
-use crate::engine::{Each, Error, each_checked, find_workflow};
+use crate::engine::{Each, each_checked, find_workflow};
+use crate::error::Error;
 use crate::store::Read;
 use crate::store::rows::{JournalEntry, RunRow};
 

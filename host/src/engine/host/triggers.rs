@@ -15,7 +15,8 @@ use crate::engine::requests::{
     CronChange, CronFilter, EventCursor, EventFilter, Page, Paged, PushEvent, ScheduleRun, ScheduledChange,
     ScheduledCursor, ScheduledFilter,
 };
-use crate::engine::{Each, Error, Shard, each_checked, find_workflow};
+use crate::engine::{Each, Shard, each_checked, find_workflow};
+use crate::error::Error;
 use crate::store::Read;
 use crate::store::rows::{CronRow, EventRow, ScheduledRow, ScheduledStatus};
 use crate::triggers::{CheckedCron, EarlierRuns, Matched, Matching, changed_spec, new_spec};
