@@ -74,7 +74,9 @@ pub(crate) enum ConfigError {
          the port commands the host; listen on a loopback address such as 127.0.0.1:7666"
     )]
     NotLoopback { listen: SocketAddr },
-    #[error("memory_bytes_max is {bytes}: it goes from {MEMORY_BYTES_MIN}, one page, to 4294967296, all of them")]
+    #[error(
+        "memory_bytes_max is {bytes}: it goes from {MEMORY_BYTES_MIN}, one page, to 4294967296, all of them"
+    )]
     Memory { bytes: u64 },
 }
 

@@ -72,7 +72,9 @@ impl Metadata {
 #[non_exhaustive]
 pub enum InvalidMetadata {
     /// There are too many of them.
-    #[error("there are {count} pairs of metadata; at most {METADATA_PAIRS_MAX} are allowed, inherited ones included")]
+    #[error(
+        "there are {count} pairs of metadata; at most {METADATA_PAIRS_MAX} are allowed, inherited ones included"
+    )]
     TooManyPairs {
         /// How many, inherited ones included.
         count: usize,

@@ -13,7 +13,8 @@ use super::page::{PairText, Rows, page, pairs};
 use super::run::Run;
 use super::text::{CronIdText, CronNameText, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, bounded, present};
-use crate::engine::{CronChange, CronFilter, Host};
+use crate::engine::{CronFilter, Host};
+use crate::triggers::crons::CronChange;
 
 /// A body that sets fields of a cron. They share all fields but the few that come first. A macro
 /// writes them out, because flattening one into the other would not keep the text of the input.

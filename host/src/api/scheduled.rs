@@ -13,8 +13,9 @@ use super::page::{PairText, Rows, page, pairs};
 use super::run::Run;
 use super::text::{RunIdText, ScheduledIdText, Text, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, Time, bounded, present};
-use crate::engine::{Host, ScheduleRun, ScheduledChange, ScheduledFilter};
+use crate::engine::{Host, ScheduleRun, ScheduledFilter};
 use crate::store::rows::{ScheduledRow, ScheduledStatus};
+use crate::triggers::scheduled::ScheduledChange;
 
 /// One run at a set time.
 #[derive(Debug, Serialize, ToSchema)]

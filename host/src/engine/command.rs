@@ -5,12 +5,12 @@ use dormouse_core::run::Lease;
 use dormouse_core::time::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::events::Matched;
 use super::persist::Committed;
 use super::shard::Shard;
 use crate::error::Error;
 use crate::runtime::{GuestLine, StepEnd};
 use crate::store::StoreError;
-use crate::triggers::Matched;
 
 /// Where the answer goes, once what was decided is durable.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Error>>;

@@ -6,14 +6,14 @@ use dormouse_core::id::{ModuleDigest, Version, WorkflowName};
 use dormouse_core::workflow::Workflow;
 
 use super::catalog::DeployedVersion;
+use super::find_workflow;
 use super::requests::{Deployed, WorkflowChange};
 use super::shard::{Handled, Shard};
-use super::find_workflow;
 use crate::error::Error;
 use crate::runtime::Inspection;
 use crate::store::rows::{ModuleRow, VersionRow, WorkflowRow};
 use crate::store::{Read, StoreError};
-use crate::triggers::EarlierRuns;
+use crate::triggers::crons::EarlierRuns;
 
 /// What the deciding thread needs to take in a module and would take long to find.
 pub(super) struct Prepared {

@@ -9,13 +9,13 @@ use dormouse_core::run::{Effect, Lease, Reason, Run, RunEvent, RunSpec, Status, 
 use dormouse_core::wait::{Wait, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::Workflow;
 
+use super::events::Matched;
 use super::shard::{Shard, StepPayload};
 use super::steps::Start;
 use crate::store::rows::{
     EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry, RunWaitRow, Timer, WaitKey, WaitRow,
 };
 use crate::store::{Read, StoreError};
-use crate::triggers::Matched;
 
 impl Shard {
     /// Sees to an effect of one step of the core.
@@ -172,7 +172,7 @@ impl Shard {
             self.take_in_event(push, matched.next())?;
         }
         for schedule in requests.schedules {
-            self.schedule_from_task(schedule, spec.id)?;
+            self.schedule(schedule, Some(spec.id))?;
         }
         Ok(())
     }

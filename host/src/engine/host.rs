@@ -13,6 +13,7 @@ use std::time::Duration;
 use dormouse_core::time::Timestamp;
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use super::Shared;
 use super::catalog::Catalog;
 use super::command::{Command, Reply};
 use super::decide::Decider;
@@ -23,7 +24,6 @@ use super::retention::Retention;
 use super::shard::{Handled, Shard};
 use super::steps::Start;
 use super::watch::Watchers;
-use super::Shared;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::runtime::Runtime;

@@ -6,9 +6,11 @@ mod catalog;
 mod checked;
 mod command;
 mod concurrency;
+mod crons;
 mod decide;
 mod deploy;
 mod effects;
+mod events;
 mod host;
 mod metrics;
 mod node;
@@ -19,6 +21,7 @@ mod recovery;
 mod requests;
 mod retention;
 mod runs;
+mod scheduled;
 mod shard;
 mod shared;
 mod steps;
@@ -29,13 +32,10 @@ mod watch;
 mod work;
 
 pub(crate) use bulk::{Each, each_checked};
-pub(crate) use catalog::{Catalog, DeployedVersion, Entry as WorkflowEntry, find as find_workflow};
-pub(crate) use command::Reply;
+use catalog::find as find_workflow;
 pub(crate) use host::{Host, StartError};
 pub(crate) use requests::{
-    CronChange, CronFilter, Deployed, EventFilter, Page, Paged, PushEvent, RunFilter, ScheduleRun,
-    ScheduledChange, ScheduledCursor, ScheduledFilter, StartRun, Started, TriggerFilter, TriggerKind,
-    WorkflowChange, WorkflowView,
+    CronFilter, Deployed, EventFilter, Page, Paged, PushEvent, RunFilter, ScheduleRun, ScheduledCursor,
+    ScheduledFilter, StartRun, Started, TriggerFilter, TriggerKind, WorkflowChange, WorkflowView,
 };
-pub(crate) use shard::{Handled, Shard};
-pub(crate) use shared::Shared;
+use shared::Shared;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dormouse_core::id::{EventId, RunId, ScheduledId, Version, WorkflowName};
 use dormouse_core::run::Status;
 use dormouse_core::time::Timestamp;
-use dormouse_core::workflow::{CatchUp, Json, Metadata, Overlap, Priority};
+use dormouse_core::workflow::{Json, Metadata, Priority};
 
 use crate::store::rows::{ModuleRow, RunRow, ScheduledStatus, VersionRow, WorkflowRow};
 
@@ -112,34 +112,6 @@ pub(crate) enum TriggerKind {
     Replay,
 }
 
-/// Fields of a cron to set; those that are `None` keep their value, or take the default when the
-/// cron is made.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct CronChange {
-    pub(crate) expression: Option<String>,
-    pub(crate) timezone: Option<String>,
-    pub(crate) input: Option<Json>,
-    pub(crate) metadata: Option<Metadata>,
-    pub(crate) priority: Option<Priority>,
-    pub(crate) enabled: Option<bool>,
-    pub(crate) catch_up: Option<CatchUp>,
-    pub(crate) overlap: Option<Overlap>,
-}
-
-impl CronChange {
-    /// Whether anything changes besides `enabled`.
-    pub(crate) fn is_of_spec(&self) -> bool {
-        let Self { expression, timezone, input, metadata, priority, enabled: _, catch_up, overlap } = self;
-        expression.is_some()
-            || timezone.is_some()
-            || input.is_some()
-            || metadata.is_some()
-            || priority.is_some()
-            || catch_up.is_some()
-            || overlap.is_some()
-    }
-}
-
 /// Which crons to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CronFilter {
@@ -156,15 +128,6 @@ pub(crate) struct ScheduleRun {
     pub(crate) trigger_at: Timestamp,
     pub(crate) input: Json,
     pub(crate) metadata: Metadata,
-    pub(crate) priority: Option<Priority>,
-}
-
-/// Fields of a scheduled run to set; those that are `None` keep their value.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ScheduledChange {
-    pub(crate) trigger_at: Option<Timestamp>,
-    pub(crate) input: Option<Json>,
-    pub(crate) metadata: Option<Metadata>,
     pub(crate) priority: Option<Priority>,
 }
 

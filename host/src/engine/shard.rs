@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::catalog::Catalog;
 use super::checked::CheckedInputs;
 use super::command::Reply;
+use super::events::{Matched, Pushed};
 use super::metrics::QueueState;
 use super::node::Node;
 use super::post_commit::PostCommit;
@@ -27,7 +28,7 @@ use super::work::Filters;
 use super::{Shared, Started};
 use crate::error::Error;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
-use crate::triggers::{Matched, Pushed, Schedules};
+use crate::triggers::Schedules;
 
 /// A run that has changed writes about so many rows when the change set is closed.
 const ROWS_PER_RUN: usize = 4;

@@ -19,6 +19,7 @@ use futures_util::FutureExt;
 use super::Shared;
 use super::catalog::{Catalog, DeployedVersion};
 use super::command::Command;
+use super::events::Matched;
 use super::node::StepHandle;
 use super::queue::TaskKey;
 use super::shard::{Loaded, Shard, StepPayload};
@@ -28,7 +29,7 @@ use crate::runtime::{
 };
 use crate::store::rows::{IdempotencyScope, JournalEntry, LogLine, RunRow, WaitRow};
 use crate::store::{Read, StoreError, View};
-use crate::triggers::{Matched, Matching};
+use crate::triggers::Matching;
 
 /// What is known of a run while an effect of it is performed.
 type AtHand<'a> = (&'a Arc<RunSpec>, &'a Run, &'a Workflow);

@@ -1,4 +1,5 @@
-//! Crons: made, changed, and fired at their nominal times. When they fire is decided in the core.
+//! What becomes of a cron: by a change, by its times, and by the ends of its runs. All of it is said of its
+//! row; what is to be done besides comes out as effects. When a cron fires is decided in the core.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -6,14 +7,14 @@ use std::sync::Arc;
 
 use dormouse_core::cron::{Firing, OverlapAction, Schedule, due, overlap};
 use dormouse_core::id::{CronId, CronName, RunId, WorkflowName};
-use dormouse_core::new_run::NewRun;
-use dormouse_core::run::{Reason, RunEvent, RunSpec, Status, Trigger};
+use dormouse_core::new_run::{NewRun, Target};
+use dormouse_core::run::{RunSpec, Status, Trigger};
 use dormouse_core::time::Timestamp;
-use dormouse_core::workflow::{CronSpec, DeclaredCron, Json, Metadata, Overlap, Workflow};
+use dormouse_core::workflow::{CatchUp, CronSpec, Json, Metadata, Overlap, Priority};
 
-use crate::engine::{CronChange, DeployedVersion, Handled, Shard, find_workflow};
+use super::Schedules;
 use crate::error::Error;
-use crate::store::rows::{CronRow, Timer};
+use crate::store::rows::CronRow;
 use crate::store::{Read, StoreError};
 
 /// Most nominal times that a cron with overlap `queue` holds back; later ones are left out.
@@ -29,6 +30,34 @@ const LOOKED_AT_MAX: usize = 100_000;
 /// Most bytes of inputs that one cron writes at once, besides those of the first run.
 const FIRED_BYTES_MAX: usize = 1 << 20;
 
+/// Fields of a cron to set; those that are `None` keep their value, or take the default when the
+/// cron is made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CronChange {
+    pub(crate) expression: Option<String>,
+    pub(crate) timezone: Option<String>,
+    pub(crate) input: Option<Json>,
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) priority: Option<Priority>,
+    pub(crate) enabled: Option<bool>,
+    pub(crate) catch_up: Option<CatchUp>,
+    pub(crate) overlap: Option<Overlap>,
+}
+
+impl CronChange {
+    /// Whether anything changes besides `enabled`.
+    pub(crate) fn is_of_spec(&self) -> bool {
+        let Self { expression, timezone, input, metadata, priority, enabled: _, catch_up, overlap } = self;
+        expression.is_some()
+            || timezone.is_some()
+            || input.is_some()
+            || metadata.is_some()
+            || priority.is_some()
+            || catch_up.is_some()
+            || overlap.is_some()
+    }
+}
+
 /// A change of a cron that is known to be valid, with what would take the deciding thread long to find.
 pub(crate) struct CheckedCron {
     pub(crate) change: CronChange,
@@ -38,340 +67,155 @@ pub(crate) struct CheckedCron {
     pub(crate) earlier: EarlierRuns,
 }
 
-/// Live runs of crons that began when their overlap did not matter, so that no row of a cron knows of
-/// them.
-#[derive(Debug, Default)]
-pub(crate) struct EarlierRuns(HashMap<CronId, Vec<RunId>>);
+/// What is to be done for a cron, besides writing its row.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum CronEffect {
+    /// Make this run, unless it is there. The row counts it as unfinished: say so ([`run_ended`]) when it
+    /// has ended, even if that is at once or if it could not be made.
+    Start { run: RunId, nominal: Timestamp },
+    /// Cancel a run that a later one takes the place of.
+    Cancel(RunId),
+}
 
-impl EarlierRuns {
-    /// Finds them among all live runs of a workflow. Not for the deciding thread: it reads every one.
-    pub(crate) fn find(store: &impl Read, workflow: &WorkflowName) -> Result<Self, StoreError> {
-        let mut runs = Vec::new();
-        for status in [Status::Queued, Status::Running, Status::Sleeping] {
-            let end = runs.len() + LOOKED_AT_MAX;
-            store.visit_run_ids(Some(workflow), Some(status), None, |id| {
-                runs.push(id);
-                if runs.len() < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })?;
+/// The times that are to fire now, and the first one that is not. A cron with a large input fires a few at
+/// a time.
+pub(crate) fn due_times(
+    row: &CronRow,
+    schedules: &mut Schedules,
+    at: Timestamp,
+    now: Timestamp,
+    up_since: Timestamp,
+    share: usize,
+) -> Firing {
+    match schedules.of(&row.spec) {
+        Ok(schedule) => {
+            let most = share.min(FIRED_BYTES_MAX / row.spec.input.as_str().len().max(1));
+            due(&schedule, row.spec.catch_up, at, now, up_since, most)
         }
-        runs.sort_unstable_by(|a, b| b.cmp(a));
-        let mut found: HashMap<CronId, Vec<RunId>> = HashMap::new();
-        for run in runs {
-            if let Some(RunSpec { trigger: Trigger::Cron { id, .. }, .. }) = store.run_spec(run)? {
-                let earlier = found.entry(id).or_default();
-                if earlier.len() < EARLIER_MAX {
-                    earlier.push(run);
-                }
-            }
+        // What does not parse was refused when the cron was made.
+        Err(error) => {
+            tracing::error!(cron.id = %row.id, %error, "a stored cron does not parse any more");
+            Firing { fire: Vec::new(), next: None }
         }
-        Ok(Self(found))
-    }
-
-    /// Adds those of the crons of another workflow.
-    pub(crate) fn extend(&mut self, others: Self) {
-        self.0.extend(others.0);
-    }
-
-    fn of(&self, cron: CronId) -> &[RunId] {
-        self.0.get(&cron).map_or(&[], Vec::as_slice)
     }
 }
 
-impl Shard {
-    /// Makes a cron or changes the one of that name.
-    pub(crate) fn put_cron(
-        &mut self,
-        workflow: WorkflowName,
-        name: CronName,
-        checked: CheckedCron,
-    ) -> Handled<(CronRow, bool)> {
-        if let Some(row) = self.rows.cron_by_name(&workflow, &name)? {
-            return Ok((self.apply_cron_change(row, checked)?, false));
-        }
-        find_workflow(self.catalog(), &workflow)?;
-        let row = self.new_cron(workflow, name, false, new_spec(&checked.change)?);
-        Ok((self.apply_cron_change(row, checked)?, true))
-    }
+/// The first time after now; `None` when the cron is disabled.
+pub(crate) fn next_time(row: &CronRow, schedules: &mut Schedules, now: Timestamp) -> Option<Timestamp> {
+    let schedule = row.enabled.then(|| schedules.of(&row.spec).ok()).flatten();
+    schedule.and_then(|schedule| schedule.next_after(now))
+}
 
-    /// Changes a cron in place.
-    pub(crate) fn change_cron(&mut self, id: CronId, checked: CheckedCron) -> Handled<CronRow> {
-        let row = self.existing_cron(id)?;
-        self.apply_cron_change(row, checked)
-    }
-
-    /// Deletes a cron that was made over the API.
-    pub(crate) fn delete_cron(&mut self, id: CronId) -> Handled<()> {
-        let row = self.existing_cron(id)?;
-        if row.declared {
-            let text = format!(
-                "cron `{}` is declared by the current module of `{}`; disable it instead, or deploy a module without it",
-                row.name, row.workflow
-            );
-            return Err(Error::conflict("declared_cron", text).into());
-        }
-        Ok(self.remove_cron(&row)?)
-    }
-
-    /// Starts a run of a cron now, besides those of its times.
-    pub(crate) fn trigger_cron(&mut self, id: CronId) -> Handled<RunId> {
-        let mut row = self.existing_cron(id)?;
-        find_workflow(self.catalog(), &row.workflow)?;
-        let run = self.shared.clock.run_id();
-        self.start_cron_run(&mut row, run, self.now)?;
-        self.rows.put_cron(&row)?;
-        Ok(run)
-    }
-
-    /// Fires a cron whose timer has rung, for as many of its times as are its share of the round. Its timer
-    /// is set to the first time that has not fired, so what is left comes with the next round.
-    pub(crate) fn ring_cron(&mut self, id: CronId, at: Timestamp, share: usize) -> Result<(), StoreError> {
-        let Some(mut row) = self.rows.cron(id)?.filter(|row| row.next_run_at == Some(at)) else {
-            return Ok(());
-        };
-        // What does not parse was refused when the cron was made.
-        let firing = match self.schedules.of(&row.spec) {
-            Ok(schedule) => {
-                let most = share.min(FIRED_BYTES_MAX / row.spec.input.as_str().len().max(1));
-                due(&schedule, row.spec.catch_up, at, self.now, self.shared.up_since, most)
+/// One of its times has come.
+pub(crate) fn fire(row: &mut CronRow, nominal: Timestamp) -> Vec<CronEffect> {
+    let earlier_unfinished = !row.unfinished.is_empty() || !row.held.is_empty();
+    match overlap(row.spec.overlap, earlier_unfinished) {
+        OverlapAction::Start => vec![start_nominal(row, nominal)],
+        OverlapAction::Skip => Vec::new(),
+        OverlapAction::Hold => {
+            if row.held.len() < HELD_MAX {
+                row.held.push(nominal);
+            } else {
+                tracing::warn!(cron.id = %row.id, %nominal, "too many times of a cron are held back; this one is left out");
             }
-            Err(error) => {
-                tracing::error!(cron.id = %id, %error, "a stored cron does not parse any more");
-                Firing { fire: Vec::new(), next: None }
-            }
-        };
-        for nominal in firing.fire {
-            self.fire_cron(&mut row, nominal)?;
+            Vec::new()
         }
-        self.set_cron_timer(&mut row, firing.next)?;
-        self.rows.put_cron(&row)
-    }
-
-    fn fire_cron(&mut self, row: &mut CronRow, nominal: Timestamp) -> Result<(), StoreError> {
-        let earlier_unfinished = !row.unfinished.is_empty() || !row.held.is_empty();
-        match overlap(row.spec.overlap, earlier_unfinished) {
-            OverlapAction::Start => self.start_nominal(row, nominal),
-            OverlapAction::Skip => Ok(()),
-            OverlapAction::Hold => {
-                if row.held.len() < HELD_MAX {
-                    row.held.push(nominal);
-                } else {
-                    tracing::warn!(cron.id = %row.id, %nominal, "too many times of a cron are held back; this one is left out");
-                }
-                Ok(())
-            }
-            OverlapAction::CancelEarlierThenStart => {
-                for run in row.unfinished.drain(..) {
-                    self.follow_up(run, RunEvent::Cancel { reason: Reason::Overlap });
-                }
-                row.held.clear();
-                self.start_nominal(row, nominal)
-            }
-        }
-    }
-
-    fn start_nominal(&mut self, row: &mut CronRow, nominal: Timestamp) -> Result<(), StoreError> {
-        self.start_cron_run(row, RunId::of_cron(row.id, nominal), nominal)
-    }
-
-    /// Forgets a run that has ended, and starts the times that waited for it.
-    pub(crate) fn cron_run_finished(&mut self, id: CronId, run: RunId) -> Result<(), StoreError> {
-        let Some(mut row) = self.rows.cron(id)? else { return Ok(()) };
-        let Some(index) = row.unfinished.iter().position(|unfinished| *unfinished == run) else {
-            return Ok(());
-        };
-        row.unfinished.remove(index);
-        self.start_held(&mut row)?;
-        self.rows.put_cron(&row)
-    }
-
-    /// Starts what was held back and need not wait any more.
-    fn start_held(&mut self, row: &mut CronRow) -> Result<(), StoreError> {
-        // A run may end as it begins, when its input does not fit a newer schema.
-        while row.unfinished.is_empty() && !row.held.is_empty() {
-            let nominal = row.held.remove(0);
-            self.start_nominal(row, nominal)?;
-        }
-        Ok(())
-    }
-
-    fn start_cron_run(&mut self, row: &mut CronRow, id: RunId, nominal: Timestamp) -> Result<(), StoreError> {
-        row.last_run_at = Some(nominal);
-        row.last_run = Some(id);
-        // The same nominal time can come again when the expression is changed back and forth, or
-        // the clock is set back.
-        if self.status(id)?.is_none() {
-            self.create_cron_run(row, id, nominal)?;
-        }
-        let unfinished = self.status(id)?.is_some_and(|status| !status.is_final());
-        if unfinished && row.spec.overlap != Overlap::Allow && !row.unfinished.contains(&id) {
-            row.unfinished.push(id);
-        }
-        Ok(())
-    }
-
-    fn create_cron_run(&mut self, row: &CronRow, id: RunId, nominal: Timestamp) -> Result<(), StoreError> {
-        let Some(entry) = self.catalog().workflow(&row.workflow).cloned() else { return Ok(()) };
-        let trigger = Trigger::Cron { id: row.id, nominal };
-        let CronSpec { input, metadata, priority, .. } = &row.spec;
-        let new = NewRun::of(entry.target.clone(), id, trigger, input.clone(), metadata.clone());
-        self.create_run(NewRun { priority: *priority, ..new })
-    }
-
-    /// Brings the declared crons of a workflow in line with a new version of it: by name, with
-    /// what an operator set (`enabled`) and what has happened kept.
-    pub(crate) fn declare_crons(
-        &mut self,
-        before: Option<&DeployedVersion>,
-        now: &DeployedVersion,
-        earlier: &EarlierRuns,
-    ) -> Result<(), StoreError> {
-        let workflow = &now.definition.name;
-        for DeclaredCron { name, .. } in before.into_iter().flat_map(|before| &before.definition.crons) {
-            if now.definition.crons.iter().all(|cron| cron.name != *name)
-                && let Some(row) = self.rows.cron_by_name(workflow, name)?
-                && row.declared
-            {
-                self.remove_cron(&row)?;
-            }
-        }
-        for (DeclaredCron { name, spec }, schedule) in now.crons() {
-            if let Some(schedule) = schedule {
-                self.schedules.keep(spec, Arc::clone(schedule));
-            }
-            let mut row = match self.rows.cron_by_name(workflow, name)? {
-                Some(row) => row,
-                None => self.new_cron(workflow.clone(), name.clone(), true, spec.clone()),
-            };
-            let same_times = row.next_run_at.is_some()
-                && (&row.spec.expression, &row.spec.timezone) == (&spec.expression, &spec.timezone);
-            let overlap_before = std::mem::replace(&mut row.spec, spec.clone()).overlap;
-            row.updated_at = self.now;
-            self.adopt_overlap(&mut row, overlap_before, earlier)?;
-            if !same_times {
-                self.restart_cron(&mut row)?;
-            }
-            self.rows.put_cron(&row)?;
-        }
-        Ok(())
-    }
-
-    /// Refuses a definition that declares a cron of the same name as one made over the API: neither
-    /// may take the other's place unasked.
-    pub(crate) fn refuse_conflicting_crons(&self, workflow: &Workflow) -> Handled<()> {
-        for DeclaredCron { name, .. } in &workflow.crons {
-            if let Some(row) = self.rows.cron_by_name(&workflow.name, name)?
-                && !row.declared
-            {
-                let text = format!(
-                    "the module declares a cron `{name}` for `{}`, but one of that name was made over the API: delete that one (`dormouse cron delete {}`) or rename the declared one",
-                    row.workflow, row.id
-                );
-                return Err(Error::conflict("cron_conflict", text).into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Sees to the runs and the times of a cron whose policy has changed: the row gets to know the
-    /// earlier runs that have not ended, and what need not wait any more starts.
-    fn adopt_overlap(
-        &mut self,
-        row: &mut CronRow,
-        before: Overlap,
-        earlier: &EarlierRuns,
-    ) -> Result<(), StoreError> {
-        match (before, row.spec.overlap) {
-            (Overlap::Allow, Overlap::Allow) => {}
-            (Overlap::Allow, _) => {
-                // The last one may have begun since the others were looked for.
-                let runs: BTreeSet<RunId> = earlier.of(row.id).iter().copied().chain(row.last_run).collect();
-                row.unfinished.clear();
-                for run in runs {
-                    if self.status(run)?.is_some_and(|status| !status.is_final()) {
-                        row.unfinished.push(run);
-                    }
-                }
-            }
-            (_, Overlap::Allow) => {
-                row.unfinished.clear();
-                self.start_held(row)?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Deletes all crons of a workflow.
-    pub(crate) fn remove_crons(&mut self, workflow: &WorkflowName) -> Result<(), StoreError> {
-        self.rows.crons_of(workflow)?.iter().try_for_each(|row| self.remove_cron(row))
-    }
-
-    fn existing_cron(&self, id: CronId) -> Handled<CronRow> {
-        let missing = || Error::not_found("unknown_cron", format!("there is no cron {id}"));
-        Ok(self.rows.cron(id)?.ok_or_else(missing)?)
-    }
-
-    fn new_cron(&self, workflow: WorkflowName, name: CronName, declared: bool, spec: CronSpec) -> CronRow {
-        CronRow {
-            id: self.shared.clock.cron_id(),
-            workflow,
-            name,
-            declared,
-            spec,
-            enabled: true,
-            next_run_at: None,
-            last_run_at: None,
-            last_run: None,
-            unfinished: Vec::new(),
-            held: Vec::new(),
-            created_at: self.now,
-            updated_at: self.now,
-        }
-    }
-
-    fn apply_cron_change(&mut self, mut row: CronRow, checked: CheckedCron) -> Handled<CronRow> {
-        let CheckedCron { change, spec, schedule, earlier } = checked;
-        if let Some(schedule) = schedule {
-            self.schedules.keep(&spec, schedule);
-        }
-        let before = (row.spec.expression.clone(), row.spec.timezone.clone(), row.enabled);
-        let overlap_before = row.spec.overlap;
-        row.spec = changed_spec(&row, &change)?;
-        row.enabled = change.enabled.unwrap_or(row.enabled);
-        row.updated_at = self.now;
-        if !row.enabled {
+        OverlapAction::CancelEarlierThenStart => {
             row.held.clear();
+            let mut effects: Vec<_> = row.unfinished.drain(..).map(CronEffect::Cancel).collect();
+            effects.push(start_nominal(row, nominal));
+            effects
         }
-        self.adopt_overlap(&mut row, overlap_before, &earlier)?;
-        let after = (row.spec.expression.clone(), row.spec.timezone.clone(), row.enabled);
-        if before != after || row.next_run_at.is_none() {
-            self.restart_cron(&mut row)?;
-        }
-        self.rows.put_cron(&row)?;
-        Ok(row)
     }
+}
 
-    /// Sets the timer to the first time after now, or to none when the cron is disabled.
-    fn restart_cron(&mut self, row: &mut CronRow) -> Result<(), StoreError> {
-        let schedule = row.enabled.then(|| self.schedules.of(&row.spec).ok()).flatten();
-        let next = schedule.and_then(|schedule| schedule.next_after(self.now));
-        self.set_cron_timer(row, next)
+/// A run of it begins, at one of its times or at another.
+pub(crate) fn start(row: &mut CronRow, run: RunId, nominal: Timestamp) -> CronEffect {
+    row.last_run_at = Some(nominal);
+    row.last_run = Some(run);
+    // The same nominal time can come again when the expression is changed back and forth, or the clock
+    // is set back.
+    if row.spec.overlap != Overlap::Allow && !row.unfinished.contains(&run) {
+        row.unfinished.push(run);
     }
+    CronEffect::Start { run, nominal }
+}
 
-    fn set_cron_timer(&mut self, row: &mut CronRow, next: Option<Timestamp>) -> Result<(), StoreError> {
-        if let Some(at) = row.next_run_at {
-            self.rows.delete_timer(at, Timer::Cron(row.id));
-        }
-        if let Some(at) = next {
-            self.rows.put_timer(at, Timer::Cron(row.id))?;
-        }
-        row.next_run_at = next;
-        Ok(())
+/// A run of it has ended. If a time was held back for that, its run begins.
+pub(crate) fn run_ended(row: &mut CronRow, run: RunId) -> Option<CronEffect> {
+    let index = row.unfinished.iter().position(|unfinished| *unfinished == run)?;
+    row.unfinished.remove(index);
+    if row.unfinished.is_empty() && !row.held.is_empty() {
+        let nominal = row.held.remove(0);
+        return Some(start_nominal(row, nominal));
     }
+    None
+}
 
-    fn remove_cron(&mut self, row: &CronRow) -> Result<(), StoreError> {
-        self.set_cron_timer(&mut row.clone(), None)?;
-        self.rows.delete_cron(row.id).map(drop)
+fn start_nominal(row: &mut CronRow, nominal: Timestamp) -> CronEffect {
+    start(row, RunId::of_cron(row.id, nominal), nominal)
+}
+
+/// Its policy has changed from another one: the row gets to know the earlier runs that have not ended, and
+/// what need not wait any more starts.
+pub(crate) fn adopt_overlap(
+    row: &mut CronRow,
+    before: Overlap,
+    earlier: &EarlierRuns,
+    is_live: impl Fn(RunId) -> Result<bool, StoreError>,
+) -> Result<Vec<CronEffect>, StoreError> {
+    match (before, row.spec.overlap) {
+        (Overlap::Allow, Overlap::Allow) => Ok(Vec::new()),
+        (Overlap::Allow, _) => {
+            // The last one may have begun since the others were looked for.
+            let runs: BTreeSet<RunId> = earlier.of(row.id).iter().copied().chain(row.last_run).collect();
+            row.unfinished.clear();
+            for run in runs {
+                if is_live(run)? {
+                    row.unfinished.push(run);
+                }
+            }
+            Ok(Vec::new())
+        }
+        (_, Overlap::Allow) => {
+            row.unfinished.clear();
+            let held = std::mem::take(&mut row.held);
+            Ok(held.into_iter().map(|nominal| start_nominal(row, nominal)).collect())
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The run that a cron starts.
+pub(crate) fn new_run(row: &CronRow, target: Target, run: RunId, nominal: Timestamp) -> NewRun {
+    let CronSpec { input, metadata, priority, .. } = &row.spec;
+    let trigger = Trigger::Cron { id: row.id, nominal };
+    NewRun { priority: *priority, ..NewRun::of(target, run, trigger, input.clone(), metadata.clone()) }
+}
+
+/// A cron that has no timer yet.
+pub(crate) fn new_row(
+    id: CronId,
+    workflow: WorkflowName,
+    name: CronName,
+    declared: bool,
+    spec: CronSpec,
+    now: Timestamp,
+) -> CronRow {
+    CronRow {
+        id,
+        workflow,
+        name,
+        declared,
+        spec,
+        enabled: true,
+        next_run_at: None,
+        last_run_at: None,
+        last_run: None,
+        unfinished: Vec::new(),
+        held: Vec::new(),
+        created_at: now,
+        updated_at: now,
     }
 }
 
@@ -416,5 +260,130 @@ fn merged(spec: &CronSpec, change: &CronChange) -> CronSpec {
         priority: change.priority.or(spec.priority),
         catch_up: or(&change.catch_up, &spec.catch_up),
         overlap: or(&change.overlap, &spec.overlap),
+    }
+}
+
+/// Live runs of crons that began when their overlap did not matter, so that no row of a cron knows of
+/// them.
+#[derive(Debug, Default)]
+pub(crate) struct EarlierRuns(HashMap<CronId, Vec<RunId>>);
+
+impl EarlierRuns {
+    /// Finds them among all live runs of a workflow. Not for the deciding thread: it reads every one.
+    pub(crate) fn find(store: &impl Read, workflow: &WorkflowName) -> Result<Self, StoreError> {
+        let mut runs = Vec::new();
+        for status in [Status::Queued, Status::Running, Status::Sleeping] {
+            let end = runs.len() + LOOKED_AT_MAX;
+            store.visit_run_ids(Some(workflow), Some(status), None, |id| {
+                runs.push(id);
+                if runs.len() < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        runs.sort_unstable_by(|a, b| b.cmp(a));
+        let mut found: HashMap<CronId, Vec<RunId>> = HashMap::new();
+        for run in runs {
+            if let Some(RunSpec { trigger: Trigger::Cron { id, .. }, .. }) = store.run_spec(run)? {
+                let earlier = found.entry(id).or_default();
+                if earlier.len() < EARLIER_MAX {
+                    earlier.push(run);
+                }
+            }
+        }
+        Ok(Self(found))
+    }
+
+    /// Adds those of the crons of another workflow.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    fn of(&self, cron: CronId) -> &[RunId] {
+        self.0.get(&cron).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(n: u64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000 + n)
+    }
+
+    fn cron(overlap: Overlap) -> CronRow {
+        let change = CronChange {
+            expression: Some("@hourly".to_owned()),
+            overlap: Some(overlap),
+            ..CronChange::default()
+        };
+        let id = CronId::new(at(0), [0; 10]);
+        let spec = new_spec(&change).unwrap();
+        new_row(id, "w".parse().unwrap(), "c".parse().unwrap(), false, spec, at(0))
+    }
+
+    fn started(row: &CronRow, n: u64) -> CronEffect {
+        CronEffect::Start { run: RunId::of_cron(row.id, at(n)), nominal: at(n) }
+    }
+
+    #[test]
+    fn what_a_time_does_while_an_earlier_run_goes_on_is_up_to_the_policy() {
+        for (policy, second, unfinished, held) in [
+            (Overlap::Allow, vec![started(&cron(Overlap::Allow), 2)], 0, 0),
+            (Overlap::Skip, vec![], 1, 0),
+            (Overlap::Queue, vec![], 1, 1),
+        ] {
+            let mut row = cron(policy);
+            assert_eq!(fire(&mut row, at(1)), [started(&row, 1)], "{policy:?}");
+            assert_eq!(fire(&mut row, at(2)), second, "{policy:?}");
+            assert_eq!((row.unfinished.len(), row.held.len()), (unfinished, held), "{policy:?}");
+        }
+        let mut row = cron(Overlap::CancelRunning);
+        let first = RunId::of_cron(row.id, at(1));
+        assert_eq!(fire(&mut row, at(1)), [started(&row, 1)]);
+        assert_eq!(fire(&mut row, at(2)), [CronEffect::Cancel(first), started(&row, 2)]);
+        assert_eq!(row.unfinished, [RunId::of_cron(row.id, at(2))]);
+    }
+
+    #[test]
+    fn times_that_are_held_back_start_one_after_the_other() {
+        let mut row = cron(Overlap::Queue);
+        (1..=3).for_each(|n| drop(fire(&mut row, at(n))));
+        let run = |n| RunId::of_cron(row.id, at(n));
+        let (first, second, third) = (run(1), run(2), run(3));
+        assert_eq!(run_ended(&mut row, third), None, "it has not begun");
+        assert_eq!(run_ended(&mut row, first), Some(started(&row, 2)));
+        assert_eq!(run_ended(&mut row, first), None, "it had ended before");
+        assert_eq!(run_ended(&mut row, second), Some(started(&row, 3)));
+        assert_eq!(run_ended(&mut row, third), None);
+        assert!(row.unfinished.is_empty() && row.held.is_empty() && row.last_run == Some(third));
+    }
+
+    #[test]
+    fn no_more_times_are_held_back_than_may_be() {
+        let mut row = cron(Overlap::Queue);
+        (0..2 * HELD_MAX as u64).for_each(|n| drop(fire(&mut row, at(n))));
+        assert_eq!(row.held.len(), HELD_MAX);
+    }
+
+    #[test]
+    fn a_stricter_policy_learns_of_the_runs_that_go_on() {
+        let mut row = cron(Overlap::Allow);
+        (1..=3).for_each(|n| drop(fire(&mut row, at(n))));
+        let run = |n| RunId::of_cron(row.id, at(n));
+        let (ended, live, last) = (run(1), run(2), run(3));
+        let earlier = EarlierRuns(HashMap::from([(row.id, vec![live, ended])]));
+        row.spec.overlap = Overlap::Skip;
+        let effects = adopt_overlap(&mut row, Overlap::Allow, &earlier, |run| Ok(run != ended)).unwrap();
+        assert_eq!((effects, &row.unfinished[..]), (vec![], &[live, last][..]));
+    }
+
+    #[test]
+    fn when_runs_may_overlap_nothing_is_held_back_any_more() {
+        let mut row = cron(Overlap::Queue);
+        (1..=3).for_each(|n| drop(fire(&mut row, at(n))));
+        row.spec.overlap = Overlap::Allow;
+        let effects = adopt_overlap(&mut row, Overlap::Queue, &EarlierRuns::default(), |_| Ok(true)).unwrap();
+        assert_eq!(effects, [started(&row, 2), started(&row, 3)]);
+        assert!(row.unfinished.is_empty() && row.held.is_empty());
     }
 }

@@ -1,199 +1,23 @@
-//! Events: taken in, matched against subscriptions and waits, all in the transaction at hand.
+//! What becomes of an event: its row, and the runs that subscribe to it.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::time::Instant;
-
-use dormouse_core::bounds::IDEMPOTENCY_TTL;
-use dormouse_core::event::check_key;
-use dormouse_core::id::EventId;
-use dormouse_core::new_run::NewRun;
+use dormouse_core::id::RunId;
+use dormouse_core::new_run::{NewRun, Target};
 use dormouse_core::request::Push;
-use dormouse_core::run::{RunEvent, Trigger};
-use dormouse_core::wait::WaitOutcome;
+use dormouse_core::run::Trigger;
+use dormouse_core::time::Timestamp;
 
-use super::Matching;
-use crate::engine::{Catalog, Each, Handled, PushEvent, Reply, Shard, WorkflowEntry};
-use crate::error::Error;
-use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, Timer, WaitCursor, Work};
-use crate::store::{NextWait, Read, StoreError};
+use crate::store::rows::EventRow;
 
-/// Most tasks that are told of an event in the transaction that takes it in.
-const TOLD_AT_ONCE_MAX: u32 = 64;
-
-impl Shard {
-    /// Takes in events that were pushed over the API, and answers when each has been held against all
-    /// waits: the answer says how many it has settled.
-    pub(crate) fn push_events(
-        &mut self,
-        requests: Vec<(PushEvent, Matched)>,
-        reply: Reply<Each<EventRow>>,
-    ) -> Result<(), StoreError> {
-        let outcomes = match self.each(requests, Self::push_event) {
-            Ok(outcomes) => outcomes,
-            refused => return self.answer(reply, refused),
-        };
-        let ids = outcomes.iter().flatten().map(|event| event.id);
-        let unmatched: HashSet<_> = ids.filter(|id| self.being_matched.contains(id)).collect();
-        if unmatched.is_empty() {
-            return self.answer(reply, Ok(outcomes));
-        }
-        self.pushes.push(Pushed { unmatched, outcomes, reply });
-        Ok(())
-    }
-
-    /// Answers pushes all of whose events have been held against all waits, now that this one has, and has
-    /// settled so many.
-    pub(crate) fn has_matched(&mut self, id: EventId, settled: u32) -> Result<(), StoreError> {
-        self.being_matched.remove(&id);
-        for push in &mut self.pushes {
-            if push.unmatched.remove(&id) {
-                let outcomes = push.outcomes.iter_mut().flatten().filter(|outcome| outcome.id == id);
-                outcomes.for_each(|outcome| outcome.settled_waits = settled);
-            }
-        }
-        let done: Vec<_> = self.pushes.extract_if(.., |push| push.unmatched.is_empty()).collect();
-        done.into_iter().try_for_each(|Pushed { outcomes, reply, .. }| self.answer(reply, Ok(outcomes)))
-    }
-
-    /// Takes in an event that was pushed over the API. A key that was seen before gives the event
-    /// that it stood for.
-    pub(crate) fn push_event(&mut self, (request, matched): (PushEvent, Matched)) -> Handled<EventRow> {
-        let PushEvent { key, payload, metadata, priority, idempotency_key } = request;
-        check_key(&key).map_err(|error| Error::invalid("invalid_event_key", "key", error.to_string()))?;
-        if let Some(known) = &idempotency_key
-            && let Some(row) = self.rows.idempotency(IdempotencyScope::Events, known)?
-            && row.expires_at > self.now
-            && let Some(event) = self.rows.event(EventId::from_bytes(row.id))?
-        {
-            return Ok(event);
-        }
-        let id = self.shared.clock.event_id();
-        if let Some(new) = &idempotency_key {
-            let row = IdempotencyRow { id: id.to_bytes(), expires_at: self.now.after(IDEMPOTENCY_TTL) };
-            self.rows.put_idempotency(IdempotencyScope::Events, new, &row)?;
-        }
-        Ok(self.take_in_event(Push { id, key, payload, metadata, priority }, Some(matched))?)
-    }
-
-    /// Stores an event, starts the runs that subscribe to it and settles the waits that it matches: those
-    /// for which there is time at once, and the others in portions.
-    pub(crate) fn take_in_event(
-        &mut self,
-        push: Push,
-        matched: Option<Matched>,
-    ) -> Result<EventRow, StoreError> {
-        let Push { id, key, payload, metadata, priority } = push;
-        let mut event = EventRow {
-            id,
-            key,
-            payload,
-            metadata,
-            priority,
-            pushed_at: self.now,
-            runs: Vec::new(),
-            settled_waits: 0,
-        };
-        let until = self.match_until;
-        let rest = self.match_waits(&mut event, WaitCursor::START, until)?;
-        let subscribers = match matched {
-            Some(Matched { catalog, subscribers }) if Arc::ptr_eq(&catalog, &self.catalog) => subscribers,
-            // Workflows have changed since.
-            _ => self.catalog().subscribers(&mut Matching::of(&event)),
-        };
-        self.start_subscribers(&mut event, subscribers)?;
-        self.rows.put_event(&event)?;
-        if let Some(cursor) = rest {
-            self.being_matched.insert(id);
-            self.leave(&Work::MatchEvent { event: id, cursor })?;
-        }
-        Ok(event)
-    }
-
-    /// Holds an event against the waits behind a cursor, and settles those that it matches. Returns where
-    /// to go on when there was no time for all.
-    pub(crate) fn match_waits(
-        &mut self,
-        event: &mut EventRow,
-        mut cursor: WaitCursor,
-        until: Instant,
-    ) -> Result<Option<WaitCursor>, StoreError> {
-        let (id, pushed_at, mut settled) = (event.id, event.pushed_at, event.settled_waits);
-        let mut matching = Matching::of(event);
-        let rest = loop {
-            match self.rows.next_event_wait(&event.key, &mut cursor, |path| matching.value_at(path))? {
-                NextWait::End => break None,
-                NextWait::PassedOver => {}
-                NextWait::Candidate(row) => {
-                    let is_open = row.settled_by.is_none() && row.since <= pushed_at;
-                    let holds = || match row.filter.as_deref().filter(|_| row.index.is_none()) {
-                        None => true,
-                        Some(text) => {
-                            self.filters.get(text).is_some_and(|filter| matching.satisfies(&filter))
-                        }
-                    };
-                    if is_open && { holds }() {
-                        self.settle_wait(id, *row, settled)?;
-                        settled += 1;
-                    }
-                }
-            }
-            if Instant::now() >= until {
-                break Some(cursor);
-            }
-        };
-        event.settled_waits = settled;
-        Ok(rest)
-    }
-
-    /// Settles a wait, so that no other event does. The first few tasks are told at once; of a flood the
-    /// others are told as timers are: in portions, between which others get their turn.
-    fn settle_wait(&mut self, event: EventId, mut row: EventWaitRow, told: u32) -> Result<(), StoreError> {
-        let EventWaitRow { run, task, wait, .. } = row;
-        if told < TOLD_AT_ONCE_MAX {
-            self.rows.delete_event_wait(&row);
-            let outcome = WaitOutcome::Event(event);
-            self.follow_up(run, RunEvent::WaitSettled { task, wait, outcome });
-            return Ok(());
-        }
-        row.settled_by = Some((event, self.now));
-        self.rows.put_event_wait(&row)?;
-        self.rows.put_timer(self.now, Timer::Event { run, task, wait })
-    }
-
-    fn start_subscribers(
-        &mut self,
-        event: &mut EventRow,
-        subscribers: Vec<Arc<WorkflowEntry>>,
-    ) -> Result<(), StoreError> {
-        for entry in subscribers {
-            let id = self.shared.clock.run_id();
-            event.runs.push((id, entry.target.workflow.clone()));
-            let (trigger, metadata) = (Trigger::Event(event.id), event.metadata.clone());
-            let new = NewRun::of(entry.target.clone(), id, trigger, event.payload.clone(), metadata);
-            self.create_run(NewRun { priority: event.priority, ..new })?;
-        }
-        Ok(())
-    }
+/// An event that has just been pushed.
+pub(crate) fn new_row(push: Push, now: Timestamp) -> EventRow {
+    let Push { id, key, payload, metadata, priority } = push;
+    EventRow { id, key, payload, metadata, priority, pushed_at: now, runs: Vec::new(), settled_waits: 0 }
 }
 
-/// A push that is answered when its events have been held against all waits.
-pub(crate) struct Pushed {
-    unmatched: HashSet<EventId>,
-    outcomes: Each<EventRow>,
-    reply: Reply<Each<EventRow>>,
-}
-
-/// What an event starts, as it was found before the event got to the deciding thread: filters of modules
-/// are not evaluated there.
-pub(crate) struct Matched {
-    catalog: Arc<Catalog>,
-    subscribers: Vec<Arc<WorkflowEntry>>,
-}
-
-impl Matched {
-    /// Finds what an event starts.
-    pub(crate) fn find(catalog: &Arc<Catalog>, event: &mut Matching<'_>) -> Self {
-        Self { catalog: Arc::clone(catalog), subscribers: catalog.subscribers(event) }
-    }
+/// A run that it starts. The event keeps account of it.
+pub(crate) fn start(event: &mut EventRow, target: Target, run: RunId) -> NewRun {
+    event.runs.push((run, target.workflow.clone()));
+    let (payload, metadata) = (event.payload.clone(), event.metadata.clone());
+    let new = NewRun::of(target, run, Trigger::Event(event.id), payload, metadata);
+    NewRun { priority: event.priority, ..new }
 }

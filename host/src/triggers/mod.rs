@@ -1,13 +1,11 @@
-//! What starts runs: crons, one-time schedules and events, each with the commands that change it
-//! and the moment at which it fires.
+//! What starts runs, as data: what becomes of a cron, a scheduled run or an event, and which runs they
+//! start. The engine has the rows and the timers, makes the runs, and says when something has happened.
 
-mod crons;
-mod events;
+pub(crate) mod crons;
+pub(crate) mod events;
 mod matching;
-mod scheduled;
+pub(crate) mod scheduled;
 mod schedules;
 
-pub(crate) use crons::{CheckedCron, EarlierRuns, changed_spec, new_spec};
-pub(crate) use events::{Matched, Pushed};
 pub(crate) use matching::Matching;
 pub(crate) use schedules::Schedules;

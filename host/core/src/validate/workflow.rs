@@ -3,9 +3,7 @@
 use super::problems::{Checker, Problem, ProblemCode};
 use super::tasks::{check_on_failure, check_parents, check_task};
 use super::{DESCRIPTION_BYTES_MAX, ITEMS_MAX, LIMITS_MAX};
-use crate::bounds::{
-    JSON_BYTES_MAX, METADATA_NAME_BYTES_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX,
-};
+use crate::bounds::{JSON_BYTES_MAX, METADATA_NAME_BYTES_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_BYTES_MAX};
 use crate::cel::{KeyExpression, Predicate};
 use crate::cron::{CronError, Schedule};
 use crate::event::KeyPattern;

@@ -8,12 +8,12 @@ use dormouse_core::workflow::{DeclaredCron, Overlap, Workflow};
 use super::{Host, Result, paged};
 use crate::engine::catalog::{Catalog, DeployedVersion};
 use crate::engine::deploy::{Prepared, versions_of};
-use crate::engine::requests::{Deployed, Page, Paged, WorkflowChange, WorkflowView};
 use crate::engine::find_workflow;
+use crate::engine::requests::{Deployed, Page, Paged, WorkflowChange, WorkflowView};
 use crate::error::Error;
 use crate::store::rows::ModuleRow;
 use crate::store::{Read, StoreError, View};
-use crate::triggers::EarlierRuns;
+use crate::triggers::crons::EarlierRuns;
 
 impl Host {
     /// Takes in a module.

@@ -11,15 +11,19 @@ use dormouse_core::workflow::{Json, Overlap};
 
 use super::{Host, ID_LEAD_MAX, Result, Stretch, earlier};
 use crate::engine::bulk::only;
+use crate::engine::events::Matched;
 use crate::engine::requests::{
-    CronChange, CronFilter, EventCursor, EventFilter, Page, Paged, PushEvent, ScheduleRun, ScheduledChange,
-    ScheduledCursor, ScheduledFilter,
+    CronFilter, EventCursor, EventFilter, Page, Paged, PushEvent, ScheduleRun, ScheduledCursor,
+    ScheduledFilter,
 };
-use crate::engine::{Each, Shard, each_checked, find_workflow};
+use crate::engine::shard::Shard;
+use crate::engine::{Each, each_checked, find_workflow};
 use crate::error::Error;
 use crate::store::Read;
 use crate::store::rows::{CronRow, EventRow, ScheduledRow, ScheduledStatus};
-use crate::triggers::{CheckedCron, EarlierRuns, Matched, Matching, changed_spec, new_spec};
+use crate::triggers::Matching;
+use crate::triggers::crons::{CheckedCron, CronChange, EarlierRuns, changed_spec, new_spec};
+use crate::triggers::scheduled::ScheduledChange;
 
 /// Crons.
 impl Host {

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::facts::{Asked, Facts, Promise, Seen, mark, rows};
 use super::machine::{Machine, below, started};
 use crate::engine::catalog::Catalog;
+use crate::engine::events::Matched;
 use crate::engine::node::StepHandle;
 use crate::engine::post_commit::PostCommit;
 use crate::engine::shard::{Handled, Shard};
@@ -29,7 +30,8 @@ use crate::runtime::{GuestLine, SettledOutcome, StepEnd, StepEntry, StepOutcome}
 use crate::store::rows::{ModuleRow, ScheduledStatus, VersionRow, WorkflowRow};
 use crate::store::tests::disk::{Dice, Rows, contents};
 use crate::store::{ChangeSet, Fence, Read, View, WorkingSet};
-use crate::triggers::{EarlierRuns, Matched, Matching};
+use crate::triggers::Matching;
+use crate::triggers::crons::EarlierRuns;
 
 /// The workflows whose runs are limited, and how many of them may have begun.
 pub(super) const LIMITED: [(&str, usize); 3] = [("queue", 2), ("newest", 1), ("displace", 2)];

@@ -14,7 +14,8 @@ use crate::clock::Clock;
 use crate::runtime::engine::{Runtime, RuntimeConfig};
 use crate::runtime::module::Module;
 use crate::runtime::step::{
-    GuestLine, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest, TargetError,
+    GuestLine, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest,
+    TargetError,
 };
 
 /// The last time that there is.
