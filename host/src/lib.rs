@@ -7,6 +7,7 @@ mod clock;
 mod config;
 mod engine;
 mod error;
+mod operations;
 mod runtime;
 mod schema;
 mod server;

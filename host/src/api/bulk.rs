@@ -17,8 +17,9 @@ use super::runs::{StartRunBody, TriggerText};
 use super::scheduled::{PatchScheduled, ScheduledStatusWord};
 use super::text::{RunIdText, ScheduledIdText, Text, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, StatusWord, Time, present};
-use crate::engine::{Each, Host, RunFilter, ScheduledFilter, each_checked};
+use crate::engine::Host;
 use crate::error::Error;
+use crate::operations::{self, Outcomes, RunFilter, ScheduledFilter, handle_valid};
 
 /// Most runs or events in one request.
 const ITEMS_MAX: usize = 1000;
@@ -47,7 +48,7 @@ pub(super) enum Outcome<T> {
 }
 
 impl<T> BulkRows<Outcome<T>> {
-    fn of<U>(outcomes: Each<U, ApiError>, done: impl Fn(U) -> Result<T>) -> Self {
+    fn of<U>(outcomes: Outcomes<U, ApiError>, done: impl Fn(U) -> Result<T>) -> Self {
         let row = |outcome: Result<U>| match outcome.and_then(&done) {
             Ok(row) => Outcome::Done(row),
             Err(error) => Outcome::Refused(error.into()),
@@ -80,7 +81,7 @@ pub(super) struct ScheduledOutcome {
 
 impl<T> BulkRows<T> {
     /// Has `act` work off the ids in stretches, and shapes a row of each.
-    async fn of_ids<I: Copy, U, F: Future<Output = std::result::Result<Each<U>, Error>>>(
+    async fn of_ids<I: Copy, U, F: Future<Output = std::result::Result<Outcomes<U>, Error>>>(
         ids: Vec<I>,
         act: impl Fn(Vec<I>) -> F,
         row: impl Fn(I, std::result::Result<U, Errors>) -> T,
@@ -149,8 +150,8 @@ pub(super) async fn start_runs(
 ) -> Result<(StatusCode, Answer<BulkRows<Outcome<Run>>>)> {
     at_most(ITEMS_MAX, body.runs.len(), "runs")?;
     let requests = body.runs.into_iter().map(StartRunBody::into_request).collect();
-    let started = each_checked(requests, |requests| host.start_runs(name.0, requests)).await?;
-    let rows = BulkRows::of(started, |started| Ok(Run::of(&host, host.run(started.id)?)));
+    let started = handle_valid(requests, |requests| operations::start_runs(&host, name.0, requests)).await?;
+    let rows = BulkRows::of(started, |started| Ok(Run::of(&host, operations::show_run(&host, started.id)?)));
     Ok((StatusCode::ACCEPTED, Answer(rows)))
 }
 
@@ -173,7 +174,7 @@ pub(super) async fn push_events(
 ) -> Result<(StatusCode, Answer<BulkRows<Outcome<PushedEvent>>>)> {
     at_most(ITEMS_MAX, body.events.len(), "events")?;
     let requests = body.events.into_iter().map(PushEventBody::into_request).collect();
-    let pushed = each_checked(requests, |requests| host.push_events(requests)).await?;
+    let pushed = handle_valid(requests, |requests| operations::push_events(&host, requests)).await?;
     Ok((StatusCode::CREATED, Answer(BulkRows::of(pushed, |row| Ok(row.into())))))
 }
 
@@ -229,7 +230,7 @@ impl RunsSelection {
         match selection(self.ids, self.filter, ITEMS_MAX)? {
             Selection::Ids(ids) => Ok(ids.into_iter().map(|id| id.0).collect()),
             Selection::Filter(filter) => {
-                Ok(host.matching_runs(&filter.into_filter()?, ended, MATCHES_MAX)?)
+                Ok(operations::matching_runs(host, &filter.into_filter()?, ended, MATCHES_MAX)?)
             }
         }
     }
@@ -252,7 +253,7 @@ pub(super) async fn cancel_runs(
         run_id: None,
         errors: outcome.err().map(|errors| errors.errors),
     };
-    Ok(Answer(BulkRows::of_ids(ids, |ids| host.cancel_runs(ids), row).await?))
+    Ok(Answer(BulkRows::of_ids(ids, |ids| operations::cancel_runs(&host, ids), row).await?))
 }
 
 /// Run many runs again
@@ -274,7 +275,7 @@ pub(super) async fn replay_runs(
         };
         RunOutcome { id: Text(id), run_id, errors }
     };
-    Ok(Answer(BulkRows::of_ids(ids, |ids| host.replay_runs(ids), row).await?))
+    Ok(Answer(BulkRows::of_ids(ids, |ids| operations::replay_runs(&host, ids), row).await?))
 }
 
 /// Which scheduled runs: by their ids, or all that match.
@@ -318,14 +319,14 @@ pub(super) async fn cancel_scheduled(
             if filter == ScheduledFilter::default() {
                 return Err(empty_filter());
             }
-            host.matching_scheduled_runs(filter, MATCHES_MAX)?
+            operations::matching_scheduled(&host, filter, MATCHES_MAX)?
         }
     };
     let row = |id, outcome: std::result::Result<(), Errors>| ScheduledOutcome {
         id: Text(id),
         errors: outcome.err().map(|errors| errors.errors),
     };
-    Ok(Answer(BulkRows::of_ids(ids, |ids| host.cancel_scheduled_runs(ids), row).await?))
+    Ok(Answer(BulkRows::of_ids(ids, |ids| operations::cancel_scheduled_runs(&host, ids), row).await?))
 }
 
 /// Changes of scheduled runs.
@@ -365,7 +366,7 @@ pub(super) async fn change_scheduled(
         PatchScheduled { trigger_at, input, metadata, priority }.into_change().map(|change| (id.0, change))
     };
     let changes = body.updates.into_iter().map(change).collect();
-    let changed = each_checked(changes, |changes| host.change_scheduled_runs(changes)).await?;
+    let changed = handle_valid(changes, |changes| operations::change_scheduled_runs(&host, changes)).await?;
     let row = |(id, outcome): (ScheduledId, Result<_>)| ScheduledOutcome {
         id: Text(id),
         errors: outcome.err().map(|error| Errors::from(error).errors),

@@ -13,7 +13,8 @@ use super::page::{PairText, Rows, page, pairs};
 use super::run::Run;
 use super::text::{CronIdText, CronNameText, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, bounded, present};
-use crate::engine::{CronFilter, Host};
+use crate::engine::Host;
+use crate::operations::{self, CronFilter};
 use crate::triggers::crons::CronChange;
 
 /// A body that sets fields of a cron. They share all fields but the few that come first. A macro
@@ -123,7 +124,7 @@ async fn upsert(
     name: CronNameText,
     change: CronChange,
 ) -> Result<(StatusCode, Answer<Cron>)> {
-    let (row, created) = host.put_cron(workflow.0, name.0, change).await?;
+    let (row, created) = operations::put_cron(host, workflow.0, name.0, change).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Answer(row.into())))
 }
@@ -164,7 +165,7 @@ pub(super) async fn list_crons(
         metadata: pairs(query.metadata),
         enabled: query.enabled,
     };
-    Ok(Answer(Rows::from_paged(host.crons(&filter, page)?, Cron::from)))
+    Ok(Answer(Rows::from_paged(operations::list_crons(&host, &filter, page)?, Cron::from)))
 }
 
 /// Show a cron
@@ -174,7 +175,7 @@ pub(super) async fn list_crons(
     responses((status = 200, body = Cron))
 )]
 pub(super) async fn show_cron(State(host): State<Host>, Path(id): Path<CronIdText>) -> Result<Answer<Cron>> {
-    Ok(Answer(host.cron(id.0)?.into()))
+    Ok(Answer(operations::show_cron(&host, id.0)?.into()))
 }
 
 /// Change a cron
@@ -189,7 +190,7 @@ pub(super) async fn patch_cron(
     Json(mut body): Json<PatchCron>,
 ) -> Result<Answer<Cron>> {
     let expression = body.expression.take();
-    Ok(Answer(host.change_cron(id.0, body.into_change(expression)?).await?.into()))
+    Ok(Answer(operations::change_cron(&host, id.0, body.into_change(expression)?).await?.into()))
 }
 
 /// Delete a cron
@@ -201,7 +202,7 @@ pub(super) async fn patch_cron(
     responses((status = 204))
 )]
 pub(super) async fn delete_cron(State(host): State<Host>, Path(id): Path<CronIdText>) -> Result<StatusCode> {
-    host.delete_cron(id.0).await?;
+    operations::delete_cron(&host, id.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -215,6 +216,6 @@ pub(super) async fn trigger_cron(
     State(host): State<Host>,
     Path(id): Path<CronIdText>,
 ) -> Result<(StatusCode, Answer<Run>)> {
-    let run = host.trigger_cron(id.0).await?;
-    Ok((StatusCode::ACCEPTED, Answer(Run::of(&host, host.run(run)?))))
+    let run = operations::trigger_cron(&host, id.0).await?;
+    Ok((StatusCode::ACCEPTED, Answer(Run::of(&host, operations::show_run(&host, run)?))))
 }

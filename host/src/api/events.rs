@@ -13,7 +13,8 @@ use super::page::{PairText, Rows, page, pairs};
 use super::runs::checked_key;
 use super::text::{EventIdText, RunIdText, Text, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, Time, bounded};
-use crate::engine::{EventFilter, Host, PushEvent};
+use crate::engine::Host;
+use crate::operations::{self, EventFilter, PushEvent};
 use crate::store::rows::EventRow;
 
 /// An event.
@@ -129,7 +130,7 @@ pub(super) async fn push_event(
     State(host): State<Host>,
     Json(body): Json<PushEventBody>,
 ) -> Result<(StatusCode, Answer<PushedEvent>)> {
-    Ok((StatusCode::CREATED, Answer(host.push_event(body.into_request()?).await?.into())))
+    Ok((StatusCode::CREATED, Answer(operations::push_event(&host, body.into_request()?).await?.into())))
 }
 
 /// Which events to list.
@@ -171,7 +172,7 @@ pub(super) async fn list_events(
         until: query.until.map(|time| time.0),
         metadata: pairs(query.metadata),
     };
-    Ok(Answer(Rows::from_paged(host.events(&filter, page)?, EventWithRuns::from)))
+    Ok(Answer(Rows::from_paged(operations::list_events(&host, &filter, page)?, EventWithRuns::from)))
 }
 
 /// Show an event
@@ -184,5 +185,5 @@ pub(super) async fn show_event(
     State(host): State<Host>,
     Path(id): Path<EventIdText>,
 ) -> Result<Answer<EventWithRuns>> {
-    Ok(Answer(host.event(id.0)?.into()))
+    Ok(Answer(operations::show_event(&host, id.0)?.into()))
 }

@@ -23,7 +23,8 @@ use super::run::TaskNames;
 use super::state::Stopping;
 use super::text::RunIdText;
 use super::values::{StatusWord, Time};
-use crate::engine::{Host, Page, Paged};
+use crate::engine::Host;
+use crate::operations::{self, Page, Paged};
 use crate::store::rows::{JournalEntry, LogLine};
 
 /// A quiet stream sends a comment this often, so that nobody in between takes it for dead.
@@ -152,7 +153,7 @@ pub(super) async fn list_history(
     Path(id): Path<RunIdText>,
     Params(query): Params<JournalQuery>,
 ) -> Result<Answer<Rows<HistoryEntry>>> {
-    let names = TaskNames::of(&host, &host.run(id.0)?.spec);
+    let names = TaskNames::of(&host, &operations::show_run(&host, id.0)?.spec);
     let pick = |sequence, entry| match entry {
         JournalEntry::Transition(transition) => Some(HistoryEntry::new(sequence, &transition, &names)),
         JournalEntry::Log(_) | JournalEntry::Chunk { .. } => None,
@@ -174,7 +175,7 @@ pub(super) async fn list_logs(
     Path(id): Path<RunIdText>,
     Params(query): Params<JournalQuery>,
 ) -> Result<Answer<Rows<LogEntry>>> {
-    let names = TaskNames::of(&host, &host.run(id.0)?.spec);
+    let names = TaskNames::of(&host, &operations::show_run(&host, id.0)?.spec);
     let pick = |sequence, entry| match entry {
         JournalEntry::Log(line) => Some(LogEntry::new(sequence, line, &names)),
         JournalEntry::Transition(_) | JournalEntry::Chunk { .. } => None,
@@ -190,7 +191,7 @@ fn rows<T>(
     pick: impl FnMut(u64, JournalEntry) -> Option<T>,
 ) -> Result<Rows<T>> {
     let page = Page { limit: checked_limit(query.limit)?, after: query.since };
-    let Paged { rows, next } = host.journal(id, page, pick)?;
+    let Paged { rows, next } = operations::list_journal(host, id, page, pick)?;
     Ok(Rows { rows, next_cursor: next.map(|sequence| sequence.to_string()) })
 }
 
@@ -225,13 +226,12 @@ pub(super) async fn follow_run(
     headers: HeaderMap,
 ) -> Result<Response> {
     let since = last_event_id(&headers)?.or(query.last_event_id);
-    let row = host.run(id.0)?;
+    let row = operations::show_run(&host, id.0)?;
     if since.is_some() && row.run.status.is_final() && is_at_end(&host, id.0, since)? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let names = TaskNames::of(&host, &row.spec);
-    let events = host
-        .follow(id.0, since)?
+    let events = operations::follow_run(&host, id.0, since)?
         .filter_map(move |(sequence, entry)| std::future::ready(event(sequence, entry, &names)))
         .map(Ok::<_, Infallible>)
         .take_until(stopping.announced());
@@ -240,7 +240,8 @@ pub(super) async fn follow_run(
 
 /// Whether a run has nothing behind this entry.
 fn is_at_end(host: &Host, id: RunId, since: Option<u64>) -> Result<bool> {
-    let rest = host.journal(id, Page { limit: 1, after: since }, |sequence, _| Some(sequence))?;
+    let rest =
+        operations::list_journal(host, id, Page { limit: 1, after: since }, |sequence, _| Some(sequence))?;
     Ok(rest.rows.is_empty())
 }
 

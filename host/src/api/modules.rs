@@ -12,7 +12,8 @@ use super::extract::{Params, Path, Wasm};
 use super::page::{ListQuery, Rows, page};
 use super::text::{DigestText, Text, WorkflowNameText};
 use super::values::Time;
-use crate::engine::{Deployed, Host};
+use crate::engine::Host;
+use crate::operations::{self, Deployed};
 
 /// An uploaded component.
 #[derive(Debug, Serialize, ToSchema)]
@@ -78,7 +79,7 @@ pub(super) async fn upload_module(
     State(host): State<Host>,
     Wasm(bytes): Wasm,
 ) -> Result<(StatusCode, Answer<Module>)> {
-    let deployed = host.deploy(bytes.into()).await?;
+    let deployed = operations::deploy_module(&host, bytes.into()).await?;
     let status = if deployed.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Answer(deployed.into())))
 }
@@ -93,7 +94,7 @@ pub(super) async fn list_modules(
     State(host): State<Host>,
     Params(query): Params<ListQuery>,
 ) -> Result<Answer<Rows<Module>>> {
-    let modules = host.modules(page(query.limit, query.cursor.as_deref())?)?;
+    let modules = operations::list_modules(&host, page(query.limit, query.cursor.as_deref())?)?;
     Ok(Answer(Rows::from_paged(modules, Module::from)))
 }
 
@@ -107,7 +108,7 @@ pub(super) async fn show_module(
     State(host): State<Host>,
     Path(digest): Path<DigestText>,
 ) -> Result<Answer<Module>> {
-    Ok(Answer(host.module(digest.0)?.into()))
+    Ok(Answer(operations::show_module(&host, digest.0)?.into()))
 }
 
 /// Delete a module
@@ -122,6 +123,6 @@ pub(super) async fn delete_module(
     State(host): State<Host>,
     Path(digest): Path<DigestText>,
 ) -> Result<StatusCode> {
-    host.delete_module(digest.0).await?;
+    operations::delete_module(&host, digest.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }

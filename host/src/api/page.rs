@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, Result};
 use super::text::{Described, Text};
-use crate::engine::{Page, Paged, ScheduledCursor};
+use crate::operations::{Page, Paged, ScheduledCursor};
 
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 200;

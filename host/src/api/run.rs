@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 use super::definition::millis;
 use super::text::{DigestText, RunIdText, Text, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, StatusWord, TaskError, Time};
-use crate::engine::{Host, TriggerKind};
+use crate::engine::Host;
+use crate::operations::{self, TriggerKind};
 use crate::store::rows::RunRow;
 
 /// One execution of a workflow.
@@ -221,7 +222,7 @@ pub(super) struct TaskNames(Option<Arc<Workflow>>);
 
 impl TaskNames {
     pub(super) fn of(host: &Host, spec: &RunSpec) -> Self {
-        Self(host.definition(&spec.workflow, spec.version))
+        Self(operations::definition(host, &spec.workflow, spec.version))
     }
 
     pub(super) fn name(&self, index: TaskIndex) -> Option<&str> {

@@ -21,7 +21,8 @@ use super::run::{Run, TriggerWord};
 use super::state::Stopping;
 use super::text::{Described, RunIdText, Text, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, StatusWord, Time, bounded, present};
-use crate::engine::{Host, RunFilter, StartRun, TriggerFilter};
+use crate::engine::Host;
+use crate::operations::{self, RunFilter, StartRun, TriggerFilter};
 use crate::store::rows::RunRow;
 
 /// Longest that a request may wait for the end of a run.
@@ -102,10 +103,10 @@ impl WaitQuery {
 /// The run once it has ended, the time is over or the server is to stop.
 async fn look_at(host: &Host, id: RunId, wait: Option<Duration>, stopping: Stopping) -> Result<RunRow> {
     let row = match wait {
-        None => host.run(id)?,
+        None => operations::show_run(host, id)?,
         Some(timeout) => tokio::select! {
-            row = host.wait_for_run(id, timeout) => row?,
-            () = stopping.announced() => host.run(id)?,
+            row = operations::wait_for_run(host, id, timeout) => row?,
+            () = stopping.announced() => operations::show_run(host, id)?,
         },
     };
     Ok(row)
@@ -128,7 +129,7 @@ pub(super) async fn start_run(
     Json(body): Json<StartRunBody>,
 ) -> Result<(StatusCode, Answer<Run>)> {
     let wait = query.timeout()?;
-    let started = host.start_run(name.0, body.into_request()?).await?;
+    let started = operations::start_run(&host, name.0, body.into_request()?).await?;
     let row = match started.row {
         Some(row) if wait.is_none() || row.run.status.is_final() => *row,
         _ => look_at(&host, started.id, wait, stopping).await?,
@@ -202,7 +203,7 @@ pub(super) async fn list_runs(
         parent: query.parent.map(|id| id.0),
         trigger: query.trigger.map(|trigger| trigger.0),
     };
-    let runs = host.runs(&filter, page)?;
+    let runs = operations::list_runs(&host, &filter, page)?;
     Ok(Answer(Rows::try_from_paged(runs, |row| Ok(Run::of(&host, row)))?))
 }
 
@@ -232,7 +233,7 @@ pub(super) async fn show_run(
     responses((status = 200, body = Run))
 )]
 pub(super) async fn cancel_run(State(host): State<Host>, Path(id): Path<RunIdText>) -> Result<Answer<Run>> {
-    let row = host.cancel_run(id.0).await?;
+    let row = operations::cancel_run(&host, id.0).await?;
     Ok(Answer(Run::of(&host, row)))
 }
 
@@ -259,6 +260,6 @@ pub(super) async fn replay_run(
     Path(id): Path<RunIdText>,
     Json(body): Json<ReplayRunBody>,
 ) -> Result<(StatusCode, Answer<Run>)> {
-    let row = host.replay_run(id.0, bounded(body.input, "input")?).await?;
+    let row = operations::replay_run(&host, id.0, bounded(body.input, "input")?).await?;
     Ok((StatusCode::ACCEPTED, Answer(Run::of(&host, row))))
 }

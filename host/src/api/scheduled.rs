@@ -13,7 +13,8 @@ use super::page::{PairText, Rows, page, pairs};
 use super::run::Run;
 use super::text::{RunIdText, ScheduledIdText, Text, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, Time, bounded, present};
-use crate::engine::{Host, ScheduleRun, ScheduledFilter};
+use crate::engine::Host;
+use crate::operations::{self, ScheduleRun, ScheduledFilter};
 use crate::store::rows::{ScheduledRow, ScheduledStatus};
 use crate::triggers::scheduled::ScheduledChange;
 
@@ -148,7 +149,7 @@ pub(super) async fn schedule_run(
         metadata: body.metadata.0,
         priority: body.priority.map(|priority| priority.0),
     };
-    Ok((StatusCode::CREATED, Answer(host.schedule_run(workflow.0, request).await?.into())))
+    Ok((StatusCode::CREATED, Answer(operations::schedule_run(&host, workflow.0, request).await?.into())))
 }
 
 /// Which scheduled runs to list.
@@ -185,7 +186,7 @@ pub(super) async fn list_scheduled(
         status: query.status.map(Into::into),
         metadata: pairs(query.metadata),
     };
-    Ok(Answer(Rows::from_paged(host.scheduled_runs(&filter, page)?, Scheduled::from)))
+    Ok(Answer(Rows::from_paged(operations::list_scheduled(&host, &filter, page)?, Scheduled::from)))
 }
 
 /// Show a scheduled run
@@ -198,7 +199,7 @@ pub(super) async fn show_scheduled(
     State(host): State<Host>,
     Path(id): Path<ScheduledIdText>,
 ) -> Result<Answer<Scheduled>> {
-    Ok(Answer(host.scheduled(id.0)?.into()))
+    Ok(Answer(operations::show_scheduled(&host, id.0)?.into()))
 }
 
 /// Change a scheduled run
@@ -214,7 +215,7 @@ pub(super) async fn patch_scheduled(
     Path(id): Path<ScheduledIdText>,
     Json(body): Json<PatchScheduled>,
 ) -> Result<Answer<Scheduled>> {
-    Ok(Answer(host.change_scheduled(id.0, body.into_change()?).await?.into()))
+    Ok(Answer(operations::change_scheduled(&host, id.0, body.into_change()?).await?.into()))
 }
 
 /// Cancel a scheduled run
@@ -229,7 +230,7 @@ pub(super) async fn delete_scheduled(
     State(host): State<Host>,
     Path(id): Path<ScheduledIdText>,
 ) -> Result<StatusCode> {
-    host.cancel_scheduled(id.0).await?;
+    operations::cancel_scheduled(&host, id.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -243,6 +244,6 @@ pub(super) async fn trigger_scheduled(
     State(host): State<Host>,
     Path(id): Path<ScheduledIdText>,
 ) -> Result<(StatusCode, Answer<Run>)> {
-    let run = host.trigger_scheduled(id.0).await?;
-    Ok((StatusCode::ACCEPTED, Answer(Run::of(&host, host.run(run)?))))
+    let run = operations::trigger_scheduled(&host, id.0).await?;
+    Ok((StatusCode::ACCEPTED, Answer(Run::of(&host, operations::show_run(&host, run)?))))
 }

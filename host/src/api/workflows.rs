@@ -15,7 +15,8 @@ use super::extract::{Json, Params, Path};
 use super::page::{ListQuery, Rows, page};
 use super::text::{DigestText, Text, WorkflowNameText};
 use super::values::Time;
-use crate::engine::{Host, WorkflowChange, WorkflowView};
+use crate::engine::Host;
+use crate::operations::{self, WorkflowChange, WorkflowView};
 
 /// A workflow with all there is to know of it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -92,7 +93,7 @@ pub(super) async fn list_workflows(
     State(host): State<Host>,
     Params(query): Params<ListQuery>,
 ) -> Result<Answer<Rows<Workflow>>> {
-    let workflows = host.workflows(page(query.limit, query.cursor.as_deref())?)?;
+    let workflows = operations::list_workflows(&host, page(query.limit, query.cursor.as_deref())?)?;
     Ok(Answer(Rows::from_paged(workflows, Workflow::from)))
 }
 
@@ -106,7 +107,7 @@ pub(super) async fn show_workflow(
     State(host): State<Host>,
     Path(name): Path<WorkflowNameText>,
 ) -> Result<Answer<Workflow>> {
-    Ok(Answer(host.workflow(&name.0)?.into()))
+    Ok(Answer(operations::show_workflow(&host, &name.0)?.into()))
 }
 
 /// Pause, resume or roll back a workflow
@@ -122,7 +123,7 @@ pub(super) async fn patch_workflow(
 ) -> Result<Answer<Workflow>> {
     let PatchWorkflow { paused, current_version } = patch;
     let change = WorkflowChange { paused, current: current_version.map(dormouse_core::id::Version) };
-    Ok(Answer(host.change_workflow(name.0, change).await?.into()))
+    Ok(Answer(operations::change_workflow(&host, name.0, change).await?.into()))
 }
 
 /// Delete a workflow
@@ -137,6 +138,6 @@ pub(super) async fn delete_workflow(
     State(host): State<Host>,
     Path(name): Path<WorkflowNameText>,
 ) -> Result<StatusCode> {
-    host.delete_workflow(name.0).await?;
+    operations::delete_workflow(&host, name.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -100,7 +100,7 @@ impl Catalog {
     }
 
     /// All that can be started, in order of their names.
-    pub(super) fn workflows(&self) -> Vec<&Arc<Entry>> {
+    pub(crate) fn workflows(&self) -> Vec<&Arc<Entry>> {
         let mut entries: Vec<_> =
             self.workflows.values().filter_map(|known| known.current.as_ref()).collect();
         entries.sort_unstable_by_key(|entry| &entry.target.workflow);
@@ -113,7 +113,7 @@ impl Catalog {
     }
 
     /// What a version of a workflow says, be it current or not.
-    pub(super) fn definition(&self, name: &WorkflowName, version: Version) -> Option<&Arc<Workflow>> {
+    pub(crate) fn definition(&self, name: &WorkflowName, version: Version) -> Option<&Arc<Workflow>> {
         self.version(name, version).map(|version| &version.definition)
     }
 
@@ -127,17 +127,20 @@ impl Catalog {
 }
 
 impl Entry {
-    /// Whether the workflow takes this input; otherwise where it does not fit.
-    pub(crate) fn check_input(&self, input: &Json) -> Result<(), String> {
-        self.version.check_input(input)
+    /// Whether the workflow takes this input; otherwise what to mend.
+    pub(crate) fn check_input(&self, input: &Json) -> Result<(), Error> {
+        self.version.check_input(input).map_err(invalid_input)
     }
 
     /// Whether the workflow takes a call with this input and these metadata; otherwise what to mend.
     pub(crate) fn check_call(&self, input: &Json, metadata: &Metadata) -> Result<(), Error> {
-        self.check_input(input)
-            .and_then(|()| self.version.concurrency_keys(input, metadata).map(drop))
-            .map_err(|problem| Error::invalid("invalid_input", "input", problem))
+        self.check_input(input)?;
+        self.version.concurrency_keys(input, metadata).map(drop).map_err(invalid_input)
     }
+}
+
+fn invalid_input(problem: String) -> Error {
+    Error::invalid("invalid_input", "input", problem)
 }
 
 /// The workflow, or an error that says what there is.

@@ -4,20 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dormouse_core::bounds::IDEMPOTENCY_TTL;
-use dormouse_core::event::check_key;
 use dormouse_core::id::EventId;
 use dormouse_core::request::Push;
 use dormouse_core::run::RunEvent;
 use dormouse_core::wait::WaitOutcome;
 
-use super::bulk::Each;
 use super::catalog::{Catalog, Entry};
 use super::command::Reply;
-use super::requests::PushEvent;
 use super::shard::{Handled, Shard};
 use crate::error::Error;
-use crate::store::rows::{EventRow, EventWaitRow, IdempotencyRow, IdempotencyScope, Timer, WaitCursor, Work};
+use crate::store::rows::{EventRow, EventWaitRow, Timer, WaitCursor, Work};
 use crate::store::{NextWait, Read, StoreError};
 use crate::triggers::{Matching, events};
 
@@ -25,14 +21,14 @@ use crate::triggers::{Matching, events};
 const TOLD_AT_ONCE_MAX: u32 = 64;
 
 impl Shard {
-    /// Takes in events that were pushed over the API, and answers when each has been held against all
-    /// waits: the answer says how many it has settled.
-    pub(crate) fn push_events(
+    /// Answers a push of events when each has been held against all waits: the answer says how many it
+    /// has settled.
+    pub(crate) fn answer_when_matched(
         &mut self,
-        requests: Vec<(PushEvent, Matched)>,
-        reply: Reply<Each<EventRow>>,
+        reply: Reply<Outcomes>,
+        outcomes: Handled<Outcomes>,
     ) -> Result<(), StoreError> {
-        let outcomes = match self.each(requests, Self::push_event) {
+        let outcomes = match outcomes {
             Ok(outcomes) => outcomes,
             refused => return self.answer(reply, refused),
         };
@@ -57,26 +53,6 @@ impl Shard {
         }
         let done: Vec<_> = self.pushes.extract_if(.., |push| push.unmatched.is_empty()).collect();
         done.into_iter().try_for_each(|Pushed { outcomes, reply, .. }| self.answer(reply, Ok(outcomes)))
-    }
-
-    /// Takes in an event that was pushed over the API. A key that was seen before gives the event
-    /// that it stood for.
-    pub(crate) fn push_event(&mut self, (request, matched): (PushEvent, Matched)) -> Handled<EventRow> {
-        let PushEvent { key, payload, metadata, priority, idempotency_key } = request;
-        check_key(&key).map_err(|error| Error::invalid("invalid_event_key", "key", error.to_string()))?;
-        if let Some(known) = &idempotency_key
-            && let Some(row) = self.rows.idempotency(IdempotencyScope::Events, known)?
-            && row.expires_at > self.now
-            && let Some(event) = self.rows.event(EventId::from_bytes(row.id))?
-        {
-            return Ok(event);
-        }
-        let id = self.shared.clock.event_id();
-        if let Some(new) = &idempotency_key {
-            let row = IdempotencyRow { id: id.to_bytes(), expires_at: self.now.after(IDEMPOTENCY_TTL) };
-            self.rows.put_idempotency(IdempotencyScope::Events, new, &row)?;
-        }
-        Ok(self.take_in_event(Push { id, key, payload, metadata, priority }, Some(matched))?)
     }
 
     /// Stores an event, starts the runs that subscribe to it and settles the waits that it matches: those
@@ -167,11 +143,14 @@ impl Shard {
     }
 }
 
+/// What came of each event of a push.
+type Outcomes = Vec<Result<EventRow, Error>>;
+
 /// A push that is answered when its events have been held against all waits.
 pub(crate) struct Pushed {
     unmatched: HashSet<EventId>,
-    outcomes: Each<EventRow>,
-    reply: Reply<Each<EventRow>>,
+    outcomes: Outcomes,
+    reply: Reply<Outcomes>,
 }
 
 /// What an event starts, as it was found before the event got to the deciding thread: filters of modules

@@ -1,15 +1,11 @@
-//! The host as the API and the command line see it: what changes goes to the deciding thread, what is
-//! read comes from the store as of the last commit.
+//! A running host, as operations see it: what changes goes to the deciding thread, what is read comes from
+//! the store as of the last commit.
 
-mod modules;
-mod runs;
-mod triggers;
-
-use std::ops::ControlFlow;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use dormouse_core::id::RunId;
 use dormouse_core::time::Timestamp;
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -19,11 +15,10 @@ use super::command::{Command, Reply};
 use super::decide::Decider;
 use super::metrics::Metrics;
 use super::persist::Persister;
-use super::requests::Paged;
 use super::retention::Retention;
 use super::shard::{Handled, Shard};
 use super::steps::Start;
-use super::watch::Watchers;
+use super::watch::{Watch, Watchers};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::runtime::Runtime;
@@ -141,8 +136,23 @@ impl Host {
         answer.await.unwrap_or(None)
     }
 
+    /// The workflows that can be started, as of the last commit.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.shared.catalog()
+    }
+
+    /// What looks at modules.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.shared.runtime
+    }
+
+    /// Begins to watch a run.
+    pub(crate) fn watch(&self, run: RunId) -> Watch {
+        self.shared.watchers.watch(run)
+    }
+
     /// Has an operation decided that carries no payload, and answers when what it decided is durable.
-    async fn operate<T: Send + 'static>(
+    pub(crate) async fn operate<T: Send + 'static>(
         &self,
         operation: impl FnOnce(&mut Shard) -> Handled<T> + Send + 'static,
     ) -> Result<T> {
@@ -150,7 +160,7 @@ impl Host {
     }
 
     /// The same for an operation that carries so many bytes.
-    async fn operate_on<T: Send + 'static>(
+    pub(crate) async fn operate_on<T: Send + 'static>(
         &self,
         bytes: usize,
         operation: impl FnOnce(&mut Shard) -> Handled<T> + Send + 'static,
@@ -163,7 +173,7 @@ impl Host {
     }
 
     /// The same for an operation that sees to its answer itself.
-    async fn operate_with<T: Send + 'static>(
+    pub(crate) async fn operate_with<T: Send + 'static>(
         &self,
         bytes: usize,
         operation: impl FnOnce(&mut Shard, Reply<T>) -> std::result::Result<(), StoreError> + Send + 'static,
@@ -184,11 +194,18 @@ impl Host {
 
     /// Reads what may have to look at many rows to find a few, without holding up those whose turn it
     /// would be on this thread.
-    fn scan<T>(&self, read: impl FnOnce(&View) -> std::result::Result<T, StoreError>) -> Result<T> {
+    pub(crate) fn scan<T>(
+        &self,
+        read: impl FnOnce(&View) -> std::result::Result<T, StoreError>,
+    ) -> Result<T> {
         tokio::task::block_in_place(|| self.read(read))
     }
 
-    fn read<T>(&self, read: impl FnOnce(&View) -> std::result::Result<T, StoreError>) -> Result<T> {
+    /// Reads what is found by its key.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&View) -> std::result::Result<T, StoreError>,
+    ) -> Result<T> {
         read(&self.shared.store.view()).map_err(|error| Error::internal(&error))
     }
 }
@@ -196,61 +213,6 @@ impl Host {
 /// How many places an operation takes that carries so many bytes.
 fn places(bytes: usize) -> u32 {
     u32::try_from(1 + bytes / PLACE_BYTES).unwrap_or(PLACES).min(PLACES)
-}
-
-/// The time in an id is at most so much later than that of the row, which is the moment at which the
-/// deciding thread took its commands. Mostly it is earlier: a task has asked for the run, or it is a
-/// cron's nominal time. Ids never go back, so it can be more after the clock was set back.
-const ID_LEAD_MAX: Duration = Duration::from_secs(60);
-
-/// The earlier of two places of a list that goes back in time, as far as they are given.
-fn earlier<C: Ord>(one: Option<C>, other: Option<C>) -> Option<C> {
-    one.into_iter().chain(other).min()
-}
-
-/// Rows that one request for a list looks at: a filter that few rows pass does not hold up the others,
-/// nor a view of the store. The answer has what was found, and the next request goes on from there.
-const LOOKED_AT_MAX: usize = 10_000;
-
-/// A stretch of a list that is being read.
-struct Stretch<T, C> {
-    limit: usize,
-    looked_at: usize,
-    rows: Vec<T>,
-    /// The last row that is in the stretch or was passed over.
-    last: Option<C>,
-    next: Option<C>,
-}
-
-impl<T, C> Stretch<T, C> {
-    fn new(limit: usize) -> Self {
-        Self { limit, looked_at: 0, rows: Vec::new(), last: None, next: None }
-    }
-
-    /// Takes the row at a place of the list, unless the filter has refused it.
-    fn look(&mut self, at: C, wanted: Option<T>) -> ControlFlow<()> {
-        let is_full = self.rows.len() >= self.limit && wanted.is_some();
-        if is_full || self.looked_at >= LOOKED_AT_MAX {
-            self.next = self.last.take();
-            return ControlFlow::Break(());
-        }
-        self.rows.extend(wanted);
-        self.looked_at += 1;
-        self.last = Some(at);
-        ControlFlow::Continue(())
-    }
-
-    fn paged(self) -> Paged<T, C> {
-        Paged { rows: self.rows, next: self.next }
-    }
-}
-
-/// Cuts off the row that was read to see whether there is more.
-fn paged<T, C>(mut rows: Vec<T>, limit: usize, cursor: impl Fn(&T) -> C) -> Paged<T, C> {
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(cursor);
-    Paged { rows, next }
 }
 
 #[cfg(test)]

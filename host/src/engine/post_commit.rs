@@ -4,12 +4,23 @@ use std::sync::{Arc, PoisonError};
 
 use dormouse_core::id::{ModuleDigest, RunId};
 
+use super::Shared;
 use super::catalog::Catalog;
 use super::command::Reply;
 use super::metrics::QueueState;
 use super::node::StepHandle;
 use super::steps::Start;
-use super::{Shared, Started};
+use crate::store::rows::RunRow;
+
+/// The outcome of a call.
+#[derive(Debug, Clone)]
+pub(crate) struct Started {
+    pub(crate) id: RunId,
+    /// Whether an earlier call with the same idempotency key had started it.
+    pub(crate) existing: bool,
+    /// The run as the commit left it, if it was at hand.
+    pub(crate) row: Option<Box<RunRow>>,
+}
 
 /// What is to be done once a change set is durable.
 #[derive(Default)]

@@ -21,7 +21,7 @@ impl Shard {
         paused.iter().for_each(|name| self.queue.pause(name));
         self.recover_limits()?;
         // The last host may not have come to let them go.
-        self.outdated = self.rows.modules()?.into_iter().map(|module| module.digest).collect();
+        self.maybe_unneeded = self.rows.modules()?.into_iter().map(|module| module.digest).collect();
         let mut waiting: Vec<(Timestamp, RunId, TaskIndex)> = Vec::new();
         for id in self.active_runs()? {
             let Some(run) = self.rows.run_state(id)? else { continue };

@@ -9,23 +9,24 @@ use std::time::Instant;
 use dormouse_core::id::{EventId, ModuleDigest, RunId, TaskIndex, Version, WorkflowName};
 use dormouse_core::new_run::{NewRun, Target};
 use dormouse_core::request::Requests;
-use dormouse_core::run::{Run, RunEvent, RunSpec, Status};
+use dormouse_core::run::{Reason, Run, RunEvent, RunSpec, Status};
 use dormouse_core::step::{Refused, step};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{SETTLED_MAX, Settled, WaitCondition};
 use dormouse_core::workflow::Workflow;
 use tokio::sync::oneshot;
 
+use super::Shared;
 use super::catalog::Catalog;
 use super::checked::CheckedInputs;
 use super::command::Reply;
 use super::events::{Matched, Pushed};
 use super::metrics::QueueState;
 use super::node::Node;
-use super::post_commit::PostCommit;
+use super::post_commit::{PostCommit, Started};
 use super::queue::ReadyQueue;
 use super::work::Filters;
-use super::{Shared, Started};
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
 use crate::triggers::Schedules;
@@ -93,7 +94,7 @@ pub(crate) struct Shard {
     /// What waits for the commit of the change set that is open.
     pub(super) post_commit: PostCommit,
     /// Modules that may not be needed any more: to be looked at when the change set is closed.
-    pub(super) outdated: BTreeSet<ModuleDigest>,
+    pub(super) maybe_unneeded: BTreeSet<ModuleDigest>,
     /// Runs that have changed, and those whose steps run.
     runs: HashMap<RunId, Loaded>,
     /// How many of the runs have changed.
@@ -127,7 +128,7 @@ impl Shard {
             schedules: Schedules::default(),
             node: Node::new(slots),
             post_commit: PostCommit::default(),
-            outdated: BTreeSet::new(),
+            maybe_unneeded: BTreeSet::new(),
             runs: HashMap::new(),
             changed_runs: 0,
             new_input_bytes: 0,
@@ -158,7 +159,7 @@ impl Shard {
     }
 
     /// The same with the run as the commit will leave it.
-    pub(super) fn answer_started(
+    pub(crate) fn answer_started(
         &mut self,
         reply: Reply<Started>,
         outcome: Handled<Started>,
@@ -228,7 +229,7 @@ impl Shard {
     }
 
     /// How many runs of a version have not ended.
-    pub(super) fn live_runs_of(&self, workflow: &WorkflowName, version: Version) -> Result<u64, StoreError> {
+    pub(crate) fn live_runs_of(&self, workflow: &WorkflowName, version: Version) -> Result<u64, StoreError> {
         let listed = self.rows.live_runs(workflow, version)?;
         let of_version = |loaded: &&Loaded| {
             loaded.changed && loaded.spec.workflow == *workflow && loaded.spec.version == version
@@ -237,6 +238,11 @@ impl Shard {
         let change = |loaded: &Loaded| i64::from(!loaded.run.status.is_final()) - i64::from(was_live(loaded));
         let changes: i64 = self.runs.values().filter(of_version).map(change).sum();
         Ok(listed.saturating_add_signed(changes))
+    }
+
+    /// Where times and ids come from.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
     }
 
     /// The workflows that can be started.
@@ -303,11 +309,16 @@ impl Shard {
     }
 
     /// Applies what other runs have to hear of, until nothing is left to tell.
-    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
         while let Some((id, event)) = self.follow_ups.pop_front() {
             self.apply(id, event, StepPayload::default())?;
         }
         Ok(())
+    }
+
+    /// Ends a run that has not ended, and its children that are not detached.
+    pub(crate) fn cancel(&mut self, id: RunId, reason: Reason) -> Result<(), StoreError> {
+        self.apply(id, RunEvent::Cancel { reason }, StepPayload::default())
     }
 
     /// Has an event applied to a run once the one at hand is done.
@@ -366,7 +377,7 @@ impl Shard {
             // The end of a run of an older version may be the end of the need for its module.
             let current = self.catalog.workflow(&spec.workflow).map(|entry| entry.target.module);
             if run.status.is_final() && current != Some(spec.module) {
-                self.outdated.insert(spec.module);
+                self.maybe_unneeded.insert(spec.module);
             }
         }
         self.drop_unneeded_modules()?;

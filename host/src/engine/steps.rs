@@ -464,7 +464,7 @@ impl StepHost for StepLink {
         let Some(entry) = entry else {
             return Err(TargetError::UnknownWorkflow { name: workflow.to_owned() });
         };
-        match entry.check_input(input) {
+        match entry.version.check_input(input) {
             Ok(()) => Ok(entry.target.clone()),
             Err(problem) => {
                 Err(TargetError::InvalidInput { workflow: entry.target.workflow.clone(), problem })

@@ -13,7 +13,7 @@ pub(super) struct Watchers {
 }
 
 /// One who watches a run; whoever holds it hears of every commit that touched the run.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     watchers: Arc<Watchers>,
     run: RunId,
     news: Arc<Notify>,
@@ -39,7 +39,7 @@ impl Watchers {
 
 impl Watch {
     /// Resolves with the first commit that touches the run after this call.
-    pub(super) fn news(&self) -> tokio::sync::futures::Notified<'_> {
+    pub(crate) fn news(&self) -> tokio::sync::futures::Notified<'_> {
         self.news.notified()
     }
 }

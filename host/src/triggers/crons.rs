@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use dormouse_core::cron::{Firing, OverlapAction, Schedule, due, overlap};
+use dormouse_core::cron::{Firing, OverlapAction, due, overlap};
 use dormouse_core::id::{CronId, CronName, RunId, WorkflowName};
 use dormouse_core::new_run::{NewRun, Target};
 use dormouse_core::run::{RunSpec, Status, Trigger};
@@ -56,15 +55,6 @@ impl CronChange {
             || catch_up.is_some()
             || overlap.is_some()
     }
-}
-
-/// A change of a cron that is known to be valid, with what would take the deciding thread long to find.
-pub(crate) struct CheckedCron {
-    pub(crate) change: CronChange,
-    /// What the cron is after the change, as far as was known.
-    pub(crate) spec: CronSpec,
-    pub(crate) schedule: Option<Arc<Schedule>>,
-    pub(crate) earlier: EarlierRuns,
 }
 
 /// What is to be done for a cron, besides writing its row.

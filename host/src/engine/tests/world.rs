@@ -21,11 +21,14 @@ use super::machine::{Machine, below, started};
 use crate::engine::catalog::Catalog;
 use crate::engine::events::Matched;
 use crate::engine::node::StepHandle;
-use crate::engine::post_commit::PostCommit;
+use crate::engine::post_commit::{PostCommit, Started};
 use crate::engine::shard::{Handled, Shard};
 use crate::engine::steps::{Entry, Start, load};
-use crate::engine::{PushEvent, StartRun, Started, WorkflowChange};
 use crate::error::Error;
+use crate::operations::{
+    PushEvent, StartRun, WorkflowChange, cancel_run, cancel_scheduled, change_workflow, current_version,
+    push_events, start_run, trigger_scheduled,
+};
 use crate::runtime::{GuestLine, SettledOutcome, StepEnd, StepEntry, StepOutcome};
 use crate::store::rows::{ModuleRow, ScheduledStatus, VersionRow, WorkflowRow};
 use crate::store::tests::disk::{Dice, Rows, contents};
@@ -106,7 +109,7 @@ fn declare_crons(shard: &mut Shard) {
     let name = "cron".parse().unwrap();
     let version = Arc::clone(&shard.catalog().workflow(&name).unwrap().version);
     let earlier = EarlierRuns::find(&shard.rows, &name).unwrap();
-    shard.declare_crons(None, &version, &earlier).unwrap();
+    current_version::declare_crons(shard, None, &version, &earlier).unwrap();
 }
 
 impl World {
@@ -244,7 +247,7 @@ impl World {
         self.started.push(answer);
         let now = self.machine.clock.now();
         let started = self.decide(|shard| {
-            let outcome = shard.start_run(target, request);
+            let outcome = start_run::decide(shard, target, request);
             let started = outcome.as_ref().map(Started::clone).map_err(|_| ()).unwrap();
             shard.answer_started(reply, outcome).unwrap();
             started
@@ -275,7 +278,7 @@ impl World {
     fn cancel_run(&mut self) {
         let known = self.known.clone();
         if let Some(id) = self.pick(&known) {
-            self.operate(|shard| shard.cancel_run(id).map(|()| Promise::Cancelled(id)));
+            self.operate(|shard| cancel_run::decide(shard, id).map(|()| Promise::Cancelled(id)));
         }
     }
 
@@ -294,7 +297,7 @@ impl World {
             let event = &request;
             let mut matching = Matching::new(&event.key, &event.payload, &event.metadata);
             let matched = Matched::find(&shard.catalog, &mut matching);
-            let event = shard.push_event((request, matched))?;
+            let event = push_events::decide(shard, request, matched)?;
             pushed = Some((event.id, event.runs));
             Ok(Promise::Event(event.id))
         });
@@ -318,8 +321,8 @@ impl World {
         let fire = self.once_in(2);
         self.operate(|shard| {
             match fire {
-                true => shard.trigger_scheduled(id).map(drop)?,
-                false => shard.cancel_scheduled(id)?,
+                true => trigger_scheduled::decide(shard, id).map(drop)?,
+                false => cancel_scheduled::decide(shard, id)?,
             }
             Ok(Promise::Scheduled(id))
         });
@@ -332,7 +335,7 @@ impl World {
         let change = WorkflowChange { paused, current: None };
         self.decide(|shard| {
             let earlier = EarlierRuns::find(&shard.rows, &name).unwrap();
-            shard.change_workflow(&name, change, &earlier).map_err(|_| ()).unwrap();
+            change_workflow::decide(shard, &name, change, &earlier).map_err(|_| ()).unwrap();
         });
     }
 
@@ -805,7 +808,7 @@ impl World {
             let name = name.parse().unwrap();
             self.decide(|shard| {
                 let earlier = EarlierRuns::find(&shard.rows, &name).unwrap();
-                shard.change_workflow(&name, change, &earlier).map_err(|_| ()).unwrap();
+                change_workflow::decide(shard, &name, change, &earlier).map_err(|_| ()).unwrap();
             });
         }
         self.decide(|shard| shard.remove_crons(&"cron".parse().unwrap()).unwrap());

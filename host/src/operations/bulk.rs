@@ -1,37 +1,35 @@
 //! Many requests of one kind at once: each has an outcome of its own, and all that succeed are one
 //! transaction.
 
-use super::shard::{CommandError, Handled, Shard};
+use crate::engine::{CommandError, Handled, Shard};
 use crate::error::{Error, ErrorKind};
 
 /// What each of several requests came to, in their order.
-pub(crate) type Each<T, E = Error> = Vec<Result<T, E>>;
+pub(crate) type Outcomes<T, E = Error> = Vec<Result<T, E>>;
 
-impl Shard {
-    /// Handles each of the requests.
-    pub(crate) fn each<R, T>(
-        &mut self,
-        requests: Vec<R>,
-        handle: impl Fn(&mut Self, R) -> Handled<T>,
-    ) -> Handled<Each<T>> {
-        let mut outcomes = Vec::with_capacity(requests.len());
-        for request in requests {
-            outcomes.push(match handle(self, request) {
-                Ok(done) => Ok(done),
-                Err(CommandError::Refused(error)) => Err(error),
-                Err(CommandError::Store(error)) => return Err(error.into()),
-            });
-            self.settle()?;
-        }
-        Ok(outcomes)
+/// Decides each of the requests.
+pub(super) fn decide_each<R, T>(
+    shard: &mut Shard,
+    requests: Vec<R>,
+    decide: impl Fn(&mut Shard, R) -> Handled<T>,
+) -> Handled<Outcomes<T>> {
+    let mut outcomes = Vec::with_capacity(requests.len());
+    for request in requests {
+        outcomes.push(match decide(shard, request) {
+            Ok(done) => Ok(done),
+            Err(CommandError::Refused(error)) => Err(error),
+            Err(CommandError::Store(error)) => return Err(error.into()),
+        });
+        shard.settle()?;
     }
+    Ok(outcomes)
 }
 
 /// Has those requests done that have passed their checks, and puts the outcomes back in order.
-pub(crate) async fn each_checked<R, T, E: From<Error>, F: Future<Output = Result<Each<T>, Error>>>(
+pub(crate) async fn handle_valid<R, T, E: From<Error>, F: Future<Output = Result<Outcomes<T>, Error>>>(
     requests: Vec<Result<R, E>>,
     done: impl FnOnce(Vec<R>) -> F,
-) -> Result<Each<T, E>, E> {
+) -> Result<Outcomes<T, E>, E> {
     let mut sound = Vec::with_capacity(requests.len());
     let refused: Vec<Option<E>> =
         requests.into_iter().map(|request| request.map(|request| sound.push(request)).err()).collect();
@@ -48,7 +46,7 @@ pub(crate) async fn each_checked<R, T, E: From<Error>, F: Future<Output = Result
 }
 
 /// The outcome of a single request that went the way of many.
-pub(super) fn only<T>(outcomes: Each<T>) -> Result<T, Error> {
+pub(super) fn only_outcome<T>(outcomes: Outcomes<T>) -> Result<T, Error> {
     outcomes.into_iter().next().unwrap_or_else(lost)
 }
 

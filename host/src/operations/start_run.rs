@@ -1,0 +1,92 @@
+//! Call a workflow: start a run, or find the one that an earlier call with the same key has started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dormouse_core::id::{RunId, WorkflowName};
+use dormouse_core::new_run::{NewRun, Target};
+use dormouse_core::run::Trigger;
+use dormouse_core::workflow::{Json, Metadata, Priority};
+
+use super::Result;
+use super::bulk::{Outcomes, decide_each, handle_valid};
+use crate::engine::{Handled, Host, Shard, Started, find_workflow};
+use crate::store::Read;
+use crate::store::rows::{IdempotencyRow, IdempotencyScope};
+
+/// A call of a workflow.
+#[derive(Debug, Clone)]
+pub(crate) struct StartRun {
+    pub(crate) input: Json,
+    pub(crate) metadata: Metadata,
+    /// The workflow's default if none.
+    pub(crate) priority: Option<Priority>,
+    /// A key and how long it is remembered.
+    pub(crate) idempotency: Option<(String, Duration)>,
+}
+
+impl StartRun {
+    /// About how many bytes it carries.
+    fn bytes(&self) -> usize {
+        self.input.as_str().len()
+    }
+}
+
+/// Starts a run, if the workflow takes its input.
+pub(crate) async fn start_run(host: &Host, workflow: WorkflowName, request: StartRun) -> Result<Started> {
+    let target = {
+        let catalog = host.catalog();
+        let entry = find_workflow(&catalog, &workflow)?;
+        entry.check_call(&request.input, &request.metadata)?;
+        entry.target.clone()
+    };
+    host.operate_with(request.bytes(), move |shard, reply| {
+        let outcome = decide(shard, target, request);
+        shard.answer_started(reply, outcome)
+    })
+    .await
+}
+
+/// Starts many runs of a workflow in one transaction.
+pub(crate) async fn start_runs(
+    host: &Host,
+    workflow: WorkflowName,
+    requests: Vec<StartRun>,
+) -> Result<Outcomes<Started>> {
+    let (target, requests) = {
+        let catalog = host.catalog();
+        let entry = find_workflow(&catalog, &workflow)?;
+        let checked =
+            |request: StartRun| entry.check_call(&request.input, &request.metadata).map(|()| request);
+        (entry.target.clone(), requests.into_iter().map(checked).collect())
+    };
+    handle_valid(requests, |requests| {
+        host.operate_on(requests.iter().map(StartRun::bytes).sum(), move |shard| {
+            decide_each(shard, requests, |shard, request| decide(shard, target.clone(), request))
+        })
+    })
+    .await
+}
+
+/// The input is known to fit the version that was current when the call was checked. Another may be by now.
+pub(crate) fn decide(shard: &mut Shard, fitting: Target, request: StartRun) -> Handled<Started> {
+    let StartRun { input, metadata, priority, idempotency } = request;
+    let entry = Arc::clone(find_workflow(shard.catalog(), &fitting.workflow)?);
+    let checked = entry.target == fitting;
+    let target = entry.target.clone();
+    if let Some((key, _)) = &idempotency
+        && let Some(row) = shard.rows.idempotency(IdempotencyScope::Runs(&target.workflow), key)?
+        && row.expires_at > shard.now
+        && shard.status(RunId::from_bytes(row.id))?.is_some()
+    {
+        return Ok(Started { id: RunId::from_bytes(row.id), existing: true, row: None });
+    }
+    let id = shard.clock().run_id();
+    if let Some((key, ttl)) = idempotency {
+        let row = IdempotencyRow { id: id.to_bytes(), expires_at: shard.now.after(ttl) };
+        shard.rows.put_idempotency(IdempotencyScope::Runs(&target.workflow), &key, &row)?;
+    }
+    let new = NewRun::of(target, id, Trigger::Call, input, metadata);
+    shard.create_run(NewRun { priority, checked, ..new })?;
+    Ok(Started { id, existing: false, row: None })
+}
