@@ -33,7 +33,7 @@ struct Event {
 /// What came of an event.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Consequences {
+struct EventOutcome {
     runs: Vec<StartedRun>,
     /// How many waits of sleeping tasks it settled.
     settled_waits: u32,
@@ -53,7 +53,7 @@ struct StartedRun {
 pub(super) struct PushedEvent {
     event: Event,
     #[serde(flatten)]
-    consequences: Consequences,
+    outcome: EventOutcome,
 }
 
 /// An event and what came of it.
@@ -63,10 +63,10 @@ pub(super) struct EventWithRuns {
     #[serde(flatten)]
     event: Event,
     #[serde(flatten)]
-    consequences: Consequences,
+    outcome: EventOutcome,
 }
 
-fn shape(row: EventRow) -> (Event, Consequences) {
+fn shape(row: EventRow) -> (Event, EventOutcome) {
     let event = Event {
         id: Text(row.id),
         key: row.key,
@@ -77,20 +77,20 @@ fn shape(row: EventRow) -> (Event, Consequences) {
     };
     let runs =
         row.runs.into_iter().map(|(id, workflow)| StartedRun { id: Text(id), workflow: Text(workflow) });
-    (event, Consequences { runs: runs.collect(), settled_waits: row.settled_waits })
+    (event, EventOutcome { runs: runs.collect(), settled_waits: row.settled_waits })
 }
 
 impl From<EventRow> for PushedEvent {
     fn from(row: EventRow) -> Self {
-        let (event, consequences) = shape(row);
-        Self { event, consequences }
+        let (event, outcome) = shape(row);
+        Self { event, outcome }
     }
 }
 
 impl From<EventRow> for EventWithRuns {
     fn from(row: EventRow) -> Self {
-        let (event, consequences) = shape(row);
-        Self { event, consequences }
+        let (event, outcome) = shape(row);
+        Self { event, outcome }
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Entry {
 
 /// What is known at start, and what changes with the rows of one workflow.
 impl Catalog {
-    /// Reads all of it. What runs begin with is compiled; older versions are when somebody needs them.
+    /// Reads all of it. What runs begin with is compiled; older versions are when an operation needs them.
     pub(super) fn load(store: &impl Read) -> Result<Self, StoreError> {
         let mut catalog = Self::default();
         for row in store.workflows()? {

@@ -55,13 +55,13 @@ impl Shard {
         for row in rows(spec.id, &limits) {
             self.rows.put_concurrency(&row)?;
         }
-        self.queue.limit(spec.id, limits, false);
+        self.queue.apply_limits(spec.id, limits, false);
         Ok(RunEvent::Created)
     }
 
     /// Makes room: the run has ended.
     pub(super) fn leave_limits(&mut self, run: RunId) -> Result<(), StoreError> {
-        if let Some(limits) = self.queue.unlimit(run) {
+        if let Some(limits) = self.queue.release_limits(run) {
             for row in rows(run, &limits) {
                 self.rows.delete_concurrency(&row);
             }
@@ -69,8 +69,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Counts the runs that the store says are under limits. Those whose first step is still to come
-    /// have not begun.
+    /// Counts the runs that the store says are under limits. A run whose first step is still to come
+    /// has not begun.
     pub(super) fn recover_limits(&mut self) -> Result<(), StoreError> {
         let mut limits: HashMap<RunId, Vec<(Limit, u32)>> = HashMap::new();
         // In order of the position of the limit, within one run.
@@ -82,7 +82,7 @@ impl Shard {
         }
         for (run, limits) in limits {
             let begun = self.rows.run_state(run)?.is_some_and(|run| run.started_at.is_some());
-            self.queue.limit(run, Arc::from(limits), begun);
+            self.queue.apply_limits(run, Arc::from(limits), begun);
         }
         Ok(())
     }

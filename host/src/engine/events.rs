@@ -37,7 +37,7 @@ impl Shard {
         if unmatched.is_empty() {
             return self.answer(reply, Ok(outcomes));
         }
-        self.pushes.push(Pushed { unmatched, outcomes, reply });
+        self.pushes.push(UnansweredPush { unmatched, outcomes, reply });
         Ok(())
     }
 
@@ -52,7 +52,8 @@ impl Shard {
             }
         }
         let done: Vec<_> = self.pushes.extract_if(.., |push| push.unmatched.is_empty()).collect();
-        done.into_iter().try_for_each(|Pushed { outcomes, reply, .. }| self.answer(reply, Ok(outcomes)))
+        done.into_iter()
+            .try_for_each(|UnansweredPush { outcomes, reply, .. }| self.answer(reply, Ok(outcomes)))
     }
 
     /// Stores an event, starts the runs that subscribe to it and settles the waits that it matches: those
@@ -147,7 +148,7 @@ impl Shard {
 type Outcomes = Vec<Result<EventRow, Error>>;
 
 /// A push that is answered when its events have been held against all waits.
-pub(crate) struct Pushed {
+pub(crate) struct UnansweredPush {
     unmatched: HashSet<EventId>,
     outcomes: Outcomes,
     reply: Reply<Outcomes>,

@@ -192,8 +192,8 @@ impl Host {
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    /// Reads what may have to look at many rows to find a few, without holding up those whose turn it
-    /// would be on this thread.
+    /// Reads what may have to look at many rows to find a few, without holding up the other requests of
+    /// this thread.
     pub(crate) fn scan<T>(
         &self,
         read: impl FnOnce(&View) -> std::result::Result<T, StoreError>,

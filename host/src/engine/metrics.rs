@@ -1,5 +1,5 @@
 //! What the host counts and times, for `/metrics`. On the hot path an observation is a few atomic
-//! additions; what the store knows is looked up when somebody asks.
+//! additions; what the store knows is looked up for each answer of `/metrics`.
 
 use std::time::Duration;
 

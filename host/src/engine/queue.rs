@@ -309,7 +309,7 @@ impl ReadyQueue {
         (self.spots.len(), self.since.first_key_value().map(|(_, since)| *since))
     }
 
-    /// Whether nobody's turn could come. To be asked when `pop` has had its say.
+    /// Whether no task could be popped. Call it after `pop` has returned `None`.
     pub(super) fn is_empty(&self) -> bool {
         self.levels.values().all(|level| level.line.is_empty() && level.turns.is_empty())
     }
@@ -344,7 +344,7 @@ impl ReadyQueue {
 /// Concurrency limits.
 impl ReadyQueue {
     /// Counts a run that has not ended; `begun` if it has had a slot before.
-    pub(super) fn limit(&mut self, run: RunId, limits: Limits, begun: bool) {
+    pub(super) fn apply_limits(&mut self, run: RunId, limits: Limits, begun: bool) {
         for (limit, _) in limits.iter() {
             let usage = self.usage.entry(limit.clone()).or_default();
             usage.live.insert(run);
@@ -361,7 +361,7 @@ impl ReadyQueue {
     }
 
     /// Forgets a run that has ended and returns the limits that it was under.
-    pub(super) fn unlimit(&mut self, run: RunId) -> Option<Limits> {
+    pub(super) fn release_limits(&mut self, run: RunId) -> Option<Limits> {
         let limits = self.limited.remove(&run)?;
         for (limit, _) in limits.iter() {
             let Some(usage) = self.usage.get_mut(limit) else { continue };

@@ -38,11 +38,11 @@ const ROWS_OF_ONE: usize = 2;
 
 /// Between two passes of a kind lies this time, and more for each row that the pass looked at and
 /// left, so that looking takes a thousandth of the deciding thread's time.
-const REST: Duration = Duration::from_secs(60);
-const REST_PER_ROW: Duration = Duration::from_millis(5);
+const PASS_PAUSE: Duration = Duration::from_secs(60);
+const PASS_PAUSE_PER_ROW: Duration = Duration::from_millis(5);
 
 /// What is due goes at most this late. What is due and still needed is looked at again after it.
-const REST_MAX: Duration = Duration::from_secs(3600);
+const PASS_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 /// Longest between the push of an event and the moment at which a task that it woke stands in the
 /// queue: a step that was running.
@@ -101,7 +101,8 @@ impl<C> Pass<C> {
             self.next = now;
             return;
         }
-        let rest = REST.saturating_add(REST_PER_ROW.saturating_mul(self.left)).min(REST_MAX);
+        let rest =
+            PASS_PAUSE.saturating_add(PASS_PAUSE_PER_ROW.saturating_mul(self.left)).min(PASS_PAUSE_MAX);
         // What is made from now on is due after `keep`, however late the rest.
         let due = self.first_due.unwrap_or(Timestamp::MAX).min(now.after(keep));
         *self = Self::new(due.max(now.after(rest)));
@@ -222,7 +223,7 @@ impl Retention {
             let is_awaited = event.settled_waits > 0
                 && waiting_since.is_some_and(|since| since <= event.pushed_at.after(STEP_MAX));
             if is_awaited {
-                pass.leave(now.after(REST_MAX));
+                pass.leave(now.after(PASS_PAUSE_MAX));
             } else {
                 due.push(event.id);
             }
@@ -306,7 +307,7 @@ fn delete_run(
         return Ok(Deleted::All(0));
     }
     if has_live_parent(rows, id)? {
-        pass.leave(now.after(REST_MAX));
+        pass.leave(now.after(PASS_PAUSE_MAX));
         return Ok(Deleted::All(0));
     }
     rows.delete_run(id, PORTION_OF_RUN)

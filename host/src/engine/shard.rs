@@ -20,7 +20,7 @@ use super::Shared;
 use super::catalog::Catalog;
 use super::checked::CheckedInputs;
 use super::command::Reply;
-use super::events::{Matched, Pushed};
+use super::events::{Matched, UnansweredPush};
 use super::metrics::QueueState;
 use super::node::Node;
 use super::post_commit::{PostCommit, Started};
@@ -109,7 +109,7 @@ pub(crate) struct Shard {
     /// Events that are not held against all waits yet, as far as this host has begun with them.
     pub(crate) being_matched: HashSet<EventId>,
     /// Pushes that wait for that.
-    pub(crate) pushes: Vec<Pushed>,
+    pub(crate) pushes: Vec<UnansweredPush>,
     /// Whether something may be left to be done in portions.
     pub(super) has_work: bool,
     /// Callers of `AwaitIdle`.

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use dormouse_core::id::RunId;
 use tokio::sync::Notify;
 
-/// The runs that somebody watches.
+/// The runs that have watchers.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
     watched: Mutex<HashMap<RunId, (Arc<Notify>, usize)>>,
 }
 
-/// One who watches a run; whoever holds it hears of every commit that touched the run.
+/// A watcher of a run: it hears of every commit that touched the run.
 pub(crate) struct Watch {
     watchers: Arc<Watchers>,
     run: RunId,
@@ -28,7 +28,7 @@ impl Watchers {
         Watch { watchers: Arc::clone(self), run, news: Arc::clone(news) }
     }
 
-    /// Tells those who watch these runs.
+    /// Tells the watchers of these runs.
     pub(super) fn tell<'a>(&self, runs: impl IntoIterator<Item = &'a RunId>) {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         if !watched.is_empty() {

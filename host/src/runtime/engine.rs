@@ -134,7 +134,7 @@ impl Runtime {
         digest: ModuleDigest,
         bytes: impl FnOnce() -> Result<Vec<u8>, String> + Send,
     ) -> Result<Arc<Module>, LoadError> {
-        let place = self.0.modules.place(digest);
+        let place = self.0.modules.pending(digest);
         let module = place.get_or_try_init(|| prepare::load(&self.0, digest, bytes)).await?;
         Ok(module.clone())
     }
@@ -208,12 +208,12 @@ impl Guests {
         Ok(Self(Some(runtime), handle))
     }
 
-    fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Hop<T> {
-        Hop(self.1.spawn(work))
+    fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> AbortOnDrop<T> {
+        AbortOnDrop(self.1.spawn(work))
     }
 
-    fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Hop<T> {
-        Hop(self.1.spawn_blocking(work))
+    fn spawn_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> AbortOnDrop<T> {
+        AbortOnDrop(self.1.spawn_blocking(work))
     }
 }
 
@@ -226,17 +226,17 @@ impl Drop for Guests {
     }
 }
 
-/// Work on the threads for guests, ended when nobody waits for it any more.
-struct Hop<T>(JoinHandle<T>);
+/// Work on the threads for guests, which ends when its caller is gone.
+struct AbortOnDrop<T>(JoinHandle<T>);
 
-impl<T> Hop<T> {
+impl<T> AbortOnDrop<T> {
     /// Its result. The error says that the host itself failed or shuts down.
     async fn join(mut self) -> Result<T, String> {
         (&mut self.0).await.map_err(|error| format!("the host failed: {error}"))
     }
 }
 
-impl<T> Drop for Hop<T> {
+impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }

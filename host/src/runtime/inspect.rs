@@ -52,6 +52,6 @@ pub(super) async fn inspect(inner: &Arc<Inner>, bytes: Vec<u8>) -> Result<Inspec
     };
     // The next step finds it ready.
     let module = Arc::new(Module { digest, prepared, base: Arc::new(base) });
-    inner.modules.place(digest).get_or_init(|| async { module }).await;
+    inner.modules.pending(digest).get_or_init(|| async { module }).await;
     Ok(Inspection { digest, size_bytes, workflows, imports, warnings, image })
 }

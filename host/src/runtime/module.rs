@@ -27,25 +27,25 @@ impl fmt::Debug for Module {
     }
 }
 
-/// Modules in memory. Each is made ready by whoever asks first; others wait for it.
+/// Modules in memory. Each is made ready by the caller that asks first; others wait for it.
 #[derive(Default)]
 pub(super) struct Modules(Mutex<Kept>);
 
-/// Where a module is or will be.
-type Place = Arc<OnceCell<Arc<Module>>>;
+/// A module that is ready or is being made so.
+type Pending = Arc<OnceCell<Arc<Module>>>;
 
 #[derive(Default)]
 struct Kept {
     /// Counts uses, to tell which is the longest ago.
     uses: u64,
     /// With the use that was the last.
-    modules: HashMap<ModuleDigest, (Place, u64)>,
+    modules: HashMap<ModuleDigest, (Pending, u64)>,
 }
 
 impl Modules {
-    /// The place of a module, which may be empty. Those used the longest ago make room for it;
-    /// who still runs them keeps them.
-    pub(super) fn place(&self, digest: ModuleDigest) -> Place {
+    /// A module that its caller makes ready if it is not. The one used the longest ago makes room for it;
+    /// steps that still run it keep it.
+    pub(super) fn pending(&self, digest: ModuleDigest) -> Pending {
         let mut kept = self.lock();
         kept.uses += 1;
         let uses = kept.uses;
@@ -53,9 +53,9 @@ impl Modules {
             let oldest = kept.modules.iter().min_by_key(|(_, (_, used))| *used).map(|(digest, _)| *digest);
             oldest.and_then(|digest| kept.modules.remove(&digest));
         }
-        let (place, used) = kept.modules.entry(digest).or_default();
+        let (module, used) = kept.modules.entry(digest).or_default();
         *used = uses;
-        place.clone()
+        module.clone()
     }
 
     /// Lets a module go.

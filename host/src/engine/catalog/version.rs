@@ -43,7 +43,7 @@ impl DeployedVersion {
         Self { definition: Arc::new(definition), module, compiled: OnceLock::new() }
     }
 
-    /// Compiles what there is to compile, so that nobody who is in a hurry has to.
+    /// Compiles what there is to compile, so that the deciding thread does not have to.
     pub(crate) fn compile(&self) {
         self.compiled();
     }

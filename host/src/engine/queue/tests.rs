@@ -56,7 +56,7 @@ fn limits(keys: &[(&str, u32)]) -> Limits {
 }
 
 fn push_limited(queue: &mut ReadyQueue, n: u8, keys: &[(&str, u32)]) {
-    queue.limit(key(n).0, limits(keys), false);
+    queue.apply_limits(key(n).0, limits(keys), false);
     queue.push(key(n), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
 }
 
@@ -98,13 +98,13 @@ fn a_run_beyond_its_limit_waits_until_one_before_it_has_ended() {
     // The run goes on, sleeps and wakes: it keeps its place, and needs no other.
     queue.push(key(1), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
     assert_eq!(drain(&mut queue), [key(1)]);
-    assert!(queue.unlimit(key(1).0).is_some());
+    assert!(queue.release_limits(key(1).0).is_some());
     assert_eq!(drain(&mut queue), [key(2)]);
     // One that ends without having begun makes no room.
     queue.remove(key(3));
-    assert!(queue.unlimit(key(3).0).is_some());
+    assert!(queue.release_limits(key(3).0).is_some());
     assert_eq!(drain(&mut queue), []);
-    assert!(queue.unlimit(key(2).0).is_some());
+    assert!(queue.release_limits(key(2).0).is_some());
     assert_eq!(drain(&mut queue), []);
     push_limited(&mut queue, 4, &[("k", 1)]);
     assert_eq!(drain(&mut queue), [key(4)]);
@@ -118,9 +118,9 @@ fn all_limits_of_a_run_hold() {
     push_limited(&mut queue, 3, &[("tenant", 2), ("user-2", 1)]);
     push_limited(&mut queue, 4, &[("tenant", 2), ("user-3", 1)]);
     assert_eq!(drain(&mut queue), [1, 3].map(key));
-    queue.unlimit(key(3).0);
+    queue.release_limits(key(3).0);
     assert_eq!(drain(&mut queue), [key(4)], "user-1 is busy, user-3 is not");
-    queue.unlimit(key(1).0);
+    queue.release_limits(key(1).0);
     assert_eq!(drain(&mut queue), [key(2)]);
 }
 
@@ -131,7 +131,7 @@ fn a_lane_keeps_its_turn_while_it_waits_for_room() {
     push_limited(&mut queue, 2, &[("tenant", 1), ("user-2", 9)]);
     assert_eq!(drain(&mut queue), [key(1)]);
     push_limited(&mut queue, 3, &[("tenant", 1), ("user-3", 9)]);
-    queue.unlimit(key(1).0);
+    queue.release_limits(key(1).0);
     assert_eq!(drain(&mut queue), [key(2)], "it came before");
 }
 
@@ -145,7 +145,7 @@ fn the_end_of_a_run_calls_up_one_lane_however_many_wait() {
     assert_eq!(drain(&mut queue), [1, 2].map(key));
     let called_up = |queue: &ReadyQueue| queue.levels.values().map(|level| level.turns.len()).sum::<usize>();
     for n in 1..99 {
-        queue.unlimit(key(n).0);
+        queue.release_limits(key(n).0);
         assert_eq!(called_up(&queue), 1);
         assert_eq!(drain(&mut queue), [key(n + 2)]);
     }
@@ -160,15 +160,15 @@ fn room_that_a_lane_cannot_use_goes_to_the_next() {
     assert_eq!(drain(&mut queue), [1, 2].map(key));
     push_limited(&mut queue, 4, &[("tenant", 2), ("user-3", 1)]);
     assert_eq!(drain(&mut queue), []);
-    queue.unlimit(key(2).0);
+    queue.release_limits(key(2).0);
     assert_eq!(drain(&mut queue), [key(4)], "user-1 comes first, but is busy");
     // It was called up and is gone again before its turn.
     push_limited(&mut queue, 5, &[("tenant", 2), ("user-4", 1)]);
     push_limited(&mut queue, 6, &[("tenant", 2), ("user-5", 1)]);
     assert_eq!(drain(&mut queue), []);
-    queue.unlimit(key(4).0);
+    queue.release_limits(key(4).0);
     queue.remove(key(5));
-    queue.unlimit(key(5).0);
+    queue.release_limits(key(5).0);
     assert_eq!(drain(&mut queue), [key(6)]);
 }
 
@@ -195,7 +195,7 @@ fn lanes_of_a_paused_workflow_wait_for_it() {
     queue.resume(&name("a"));
     assert_eq!(drain(&mut queue), [key(1)]);
     queue.pause(&name("a"));
-    queue.unlimit(key(1).0);
+    queue.release_limits(key(1).0);
     assert_eq!(drain(&mut queue), []);
     queue.resume(&name("a"));
     assert_eq!(drain(&mut queue), [key(2)]);
@@ -257,7 +257,7 @@ proptest! {
             match act {
                 Act::Arrive { first, second, priority, max } => {
                     let keys = [first.to_string(), second.to_string()];
-                    queue.limit(key(n).0, limits(&[(&keys[0], max), (&keys[1], 3)]), false);
+                    queue.apply_limits(key(n).0, limits(&[(&keys[0], max), (&keys[1], 3)]), false);
                     queue.push(key(n), &name("a"), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
                     live.push(Live { key: key(n), keys: [first, second], max, begun: false });
                 }
@@ -274,7 +274,7 @@ proptest! {
                 Act::End(index) if !live.is_empty() => {
                     let ended = live.remove(index.index(live.len())).key;
                     queue.remove(ended);
-                    queue.unlimit(ended.0);
+                    queue.release_limits(ended.0);
                 }
                 Act::End(_) => {}
                 Act::Pause => {
@@ -295,7 +295,7 @@ proptest! {
             let before = live.len();
             live.retain(|run| {
                 if run.begun {
-                    queue.unlimit(run.key.0);
+                    queue.release_limits(run.key.0);
                 }
                 !run.begun
             });
