@@ -14,7 +14,7 @@ use super::command::Reply;
 use super::shard::{Handled, Shard};
 use crate::error::Error;
 use crate::store::rows::{EventRow, EventWaitRow, Timer, WaitCursor, Work};
-use crate::store::{NextWait, Read, StoreError};
+use crate::store::{NextWait, StoreError};
 use crate::triggers::{Matching, events};
 
 /// Most tasks that are told of an event in the transaction that takes it in.

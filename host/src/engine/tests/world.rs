@@ -224,7 +224,7 @@ impl World {
     }
 
     /// A workflow and the target that it is now.
-    fn target(&mut self) -> crate::runtime::Target {
+    fn target(&mut self) -> dormouse_core::new_run::Target {
         let at = self.roll(NAMES.len());
         let name = NAMES[at].parse().unwrap();
         self.shard().catalog().workflow(&name).unwrap().target.clone()

@@ -190,7 +190,7 @@ impl Driver {
             Effect::DropFromBacklog { task, wait } => {
                 let backlog = self.backlog.get_mut(&task).unwrap();
                 let position = backlog.iter().position(|settled| settled.id == wait);
-                drop(backlog.remove(position.expect("it is in the backlog")));
+                backlog.remove(position.expect("it is in the backlog"));
             }
             Effect::SetTimer { task, timer, at } => {
                 assert_eq!(self.timers.insert((task, timer), at), None, "set twice");
