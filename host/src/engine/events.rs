@@ -43,7 +43,7 @@ impl Shard {
 
     /// Answers pushes all of whose events have been held against all waits, now that this one has, and has
     /// settled so many.
-    pub(crate) fn has_matched(&mut self, id: EventId, settled: u32) -> Result<(), StoreError> {
+    pub(super) fn has_matched(&mut self, id: EventId, settled: u32) -> Result<(), StoreError> {
         self.being_matched.remove(&id);
         for push in &mut self.pushes {
             if push.unmatched.remove(&id) {
@@ -83,7 +83,7 @@ impl Shard {
 
     /// Holds an event against the waits behind a cursor, and settles those that it matches. Returns where
     /// to go on when there was no time for all.
-    pub(crate) fn match_waits(
+    pub(super) fn match_waits(
         &mut self,
         event: &mut EventRow,
         mut cursor: WaitCursor,
@@ -148,7 +148,7 @@ impl Shard {
 type Outcomes = Vec<Result<EventRow, Error>>;
 
 /// A push that is answered when its events have been held against all waits.
-pub(crate) struct UnansweredPush {
+pub(super) struct UnansweredPush {
     unmatched: HashSet<EventId>,
     outcomes: Outcomes,
     reply: Reply<Outcomes>,

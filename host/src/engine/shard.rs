@@ -84,9 +84,9 @@ pub(crate) struct Shard {
     pub(crate) rows: WorkingSet,
     /// The time of the decision at hand.
     pub(crate) now: Timestamp,
-    pub(crate) shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(super) queue: ReadyQueue,
-    pub(crate) catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     pub(super) checked: CheckedInputs,
     pub(crate) schedules: Schedules,
     /// Where its steps run.
@@ -103,13 +103,13 @@ pub(crate) struct Shard {
     new_input_bytes: usize,
     follow_ups: VecDeque<(RunId, RunEvent)>,
     /// Filters of waits.
-    pub(crate) filters: Filters,
+    pub(super) filters: Filters,
     /// Until when the command at hand may hold events against waits; what is left is done in portions.
-    pub(crate) match_until: Instant,
+    pub(super) match_until: Instant,
     /// Events that are not held against all waits yet, as far as this host has begun with them.
-    pub(crate) being_matched: HashSet<EventId>,
+    pub(super) being_matched: HashSet<EventId>,
     /// Pushes that wait for that.
-    pub(crate) pushes: Vec<UnansweredPush>,
+    pub(super) pushes: Vec<UnansweredPush>,
     /// Whether something may be left to be done in portions.
     pub(super) has_work: bool,
     /// Callers of `AwaitIdle`.

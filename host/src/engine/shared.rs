@@ -16,12 +16,12 @@ use crate::runtime::Runtime;
 use crate::store::Store;
 
 /// Everything that may be used from any thread.
-pub(crate) struct Shared {
-    pub(crate) store: Store,
-    pub(crate) runtime: Runtime,
-    pub(crate) clock: Clock,
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) runtime: Runtime,
+    pub(super) clock: Clock,
     /// When this host started.
-    pub(crate) up_since: Timestamp,
+    pub(super) up_since: Timestamp,
     /// As of the last commit.
     pub(super) catalog: RwLock<Arc<Catalog>>,
     pub(super) metrics: Metrics,
