@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+/// Many small things are allocated by one thread and freed by another, which glibc's allocator is slow at;
+/// and what compiling a module took would stay with the process. `.cargo/config.toml` says how long it may.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     dormouse::cli::main()
 }

@@ -16,7 +16,6 @@ mod disk;
 mod engine;
 mod execute;
 mod failure;
-mod heap;
 mod image;
 mod inspect;
 mod instance;

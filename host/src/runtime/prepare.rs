@@ -13,7 +13,6 @@ use super::bindings::definitions;
 use super::ctx::Ctx;
 use super::engine::Inner;
 use super::failure::explain;
-use super::heap;
 use super::image::{BaseImage, State};
 use super::instance::{Guest, Prepared};
 use super::instrument;
@@ -89,7 +88,6 @@ pub(super) async fn compile(
                 let component = Component::new(&shared.engine, instrumented);
                 let component = component.map_err(|error| failed(format!("{error:#}")))?;
                 shared.disk.store(digest, &component);
-                heap::trim();
                 component
             }
         };
