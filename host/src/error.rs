@@ -71,6 +71,9 @@ impl Error {
     }
 }
 
+/// What each of several requests came to, in their order.
+pub(crate) type Outcomes<T, E = Error> = Vec<Result<T, E>>;
+
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         let kind = match &refusal {

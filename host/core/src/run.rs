@@ -227,6 +227,12 @@ impl TaskError {
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), details: None }
     }
+
+    /// How many bytes its texts have.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.message.len() + self.details.as_ref().map_or(0, |details| details.as_str().len())
+    }
 }
 
 /// A run as far as it has come: everything about it that changes.
@@ -309,6 +315,8 @@ pub struct TaskRun {
     pub settled: Vec<Settled>,
     /// How many waits have settled after those. They are in a backlog, which the driver keeps.
     pub backlog: usize,
+    /// How many waits of the attempt have ever been put there: the number of the next one.
+    pub backlog_next: u64,
     /// Since when it stands in the queue, while it does.
     pub queued_at: Option<Timestamp>,
     /// When the delay before its next attempt is over, while it lasts.
@@ -339,6 +347,7 @@ impl Default for TaskRun {
             open_waits: 0,
             settled: Vec::new(),
             backlog: 0,
+            backlog_next: 0,
             queued_at: None,
             retry_at: None,
             schedule_deadline: None,
@@ -527,6 +536,8 @@ pub enum Effect {
     PutInBacklog {
         /// Which task.
         task: TaskIndex,
+        /// Its number, which is higher than those of all that are there.
+        number: u64,
         /// What has settled.
         settled: Settled,
     },

@@ -305,7 +305,8 @@ impl Stepper<'_> {
 /// Whether a task may go to sleep with these waits besides those that it has.
 fn check_waits(task: &TaskRun, new: &[Wait]) -> Result<(), String> {
     let count = task.open_waits + task.settled.len() + task.backlog + new.len();
-    if count > OPEN_WAITS_MAX {
+    // A task that opens nothing has no more than it had, which an older host may have allowed.
+    if count > OPEN_WAITS_MAX && !new.is_empty() {
         return Err(format!(
             "the task has {count} waits that are open or that it has not been told of; at most {OPEN_WAITS_MAX} are allowed"
         ));
@@ -379,8 +380,10 @@ impl Stepper<'_> {
         if task.settled.len() < SETTLED_MAX && task.backlog == 0 {
             task.settled.push(settled);
         } else {
+            let number = task.backlog_next;
             task.backlog += 1;
-            self.effects.push(Effect::PutInBacklog { task: index, settled });
+            task.backlog_next += 1;
+            self.effects.push(Effect::PutInBacklog { task: index, number, settled });
         }
     }
 
@@ -416,6 +419,7 @@ impl Stepper<'_> {
             self.effects.push(Effect::Dequeue { task: index });
         }
         task.settled.clear();
+        task.backlog_next = 0;
         if std::mem::take(&mut task.has_snapshot) {
             self.effects.push(Effect::DropSnapshot { task: index });
         }

@@ -62,7 +62,7 @@ pub struct Settled {
 }
 
 /// What settled a wait. Payloads stay where they are; this names them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WaitOutcome {
     /// Its time has come.
     Elapsed,

@@ -81,7 +81,7 @@ struct TaskRun {
     reason: Option<&'static str>,
     /// The current attempt, from 1; 0 before the first.
     attempt: u32,
-    /// What it waits for.
+    /// What it waits for, by the ids of the waits; at most 1000 are shown.
     waits: Vec<Wait>,
     /// While it stands in the queue: since when.
     queued_at: Option<Time>,

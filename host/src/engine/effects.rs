@@ -44,7 +44,9 @@ impl Shard {
                     self.cannot_settle(wait, condition)?;
                 }
             }
-            Effect::PutInBacklog { task, settled } => self.rows.put_in_backlog(id, task, settled)?,
+            Effect::PutInBacklog { task, number, settled } => {
+                self.rows.put_in_backlog((id, task), number, settled)?;
+            }
             Effect::TakeFromBacklog { task, count } => self.rows.take_from_backlog(id, task, count)?,
             Effect::DropFromBacklog { task, wait } => {
                 if let Some(WaitRow::InBacklog(number)) = self.rows.wait((id, task, wait))? {

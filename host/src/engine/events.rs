@@ -12,7 +12,6 @@ use dormouse_core::wait::WaitOutcome;
 use super::catalog::{Catalog, Entry};
 use super::command::Reply;
 use super::shard::{Handled, Shard};
-use crate::error::Error;
 use crate::store::rows::{EventRow, EventWaitRow, Timer, WaitCursor, Work};
 use crate::store::{NextWait, StoreError};
 use crate::triggers::{Matching, events};
@@ -145,7 +144,7 @@ impl Shard {
 }
 
 /// What came of each event of a push.
-type Outcomes = Vec<Result<EventRow, Error>>;
+type Outcomes = crate::error::Outcomes<EventRow>;
 
 /// A push that is answered when its events have been held against all waits.
 pub(super) struct UnansweredPush {

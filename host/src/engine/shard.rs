@@ -9,7 +9,7 @@ use std::time::Instant;
 use dormouse_core::id::{EventId, ModuleDigest, RunId, TaskIndex, Version, WorkflowName};
 use dormouse_core::new_run::{NewRun, Target};
 use dormouse_core::request::Requests;
-use dormouse_core::run::{Reason, Run, RunEvent, RunSpec, Status};
+use dormouse_core::run::{Reason, Run, RunEvent, RunSpec, Status, StepResult};
 use dormouse_core::step::{Refused, step};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{SETTLED_MAX, Settled, WaitCondition};
@@ -99,8 +99,9 @@ pub(crate) struct Shard {
     runs: HashMap<RunId, Loaded>,
     /// How many of the runs have changed.
     changed_runs: usize,
-    /// Bytes of the inputs of those that are new.
-    new_input_bytes: usize,
+    /// Bytes of the inputs of those that are new, and of outputs and errors, which are written when the
+    /// change set is closed.
+    new_payload_bytes: usize,
     follow_ups: VecDeque<(RunId, RunEvent)>,
     /// Filters of waits.
     pub(super) filters: Filters,
@@ -131,7 +132,7 @@ impl Shard {
             maybe_unneeded: BTreeSet::new(),
             runs: HashMap::new(),
             changed_runs: 0,
-            new_input_bytes: 0,
+            new_payload_bytes: 0,
             follow_ups: VecDeque::new(),
             filters: Filters::default(),
             match_until: Instant::now(),
@@ -193,7 +194,7 @@ impl Shard {
         let run = Run::new(workflow.tasks.len());
         self.rows.begin_journal(id);
         self.changed_runs += 1;
-        self.new_input_bytes += spec.input.as_str().len();
+        self.new_payload_bytes += spec.input.as_str().len();
         let mut loaded = Loaded { spec: Arc::new(spec), run, listed: None, changed: true };
         self.step(&mut loaded, workflow, event, StepPayload::default())?;
         self.runs.insert(id, loaded);
@@ -292,8 +293,14 @@ impl Shard {
         event: RunEvent,
         mut payload: StepPayload,
     ) -> Result<(), StoreError> {
+        let bytes = match &event {
+            RunEvent::StepEnded { result: StepResult::Completed { output }, .. } => output.as_str().len(),
+            RunEvent::StepEnded { result: StepResult::Failed { error, .. }, .. } => error.bytes(),
+            _ => 0,
+        };
         match step(&mut loaded.run, workflow, event, self.now) {
             Ok(effects) => {
+                self.new_payload_bytes += bytes;
                 self.changed_runs += usize::from(!loaded.changed);
                 loaded.changed = true;
                 effects.into_iter().try_for_each(|effect| {
@@ -351,7 +358,7 @@ impl Shard {
     /// How much is to be written by now.
     pub(super) fn written(&self) -> Written {
         let Written { rows, bytes } = self.rows.written();
-        Written { rows: rows + ROWS_PER_RUN * self.changed_runs, bytes: bytes + self.new_input_bytes }
+        Written { rows: rows + ROWS_PER_RUN * self.changed_runs, bytes: bytes + self.new_payload_bytes }
     }
 
     /// Whether there is anything to commit or to answer.
@@ -383,14 +390,17 @@ impl Shard {
         self.drop_unneeded_modules()?;
         let mut post_commit = std::mem::take(&mut self.post_commit);
         for (mut started, reply) in std::mem::take(&mut post_commit.started) {
-            if let Some(Loaded { spec, run, .. }) = self.runs.get(&started.id) {
+            // An earlier call may have started one that has a lot to show by now.
+            if !started.existing
+                && let Some(Loaded { spec, run, .. }) = self.runs.get(&started.id)
+            {
                 started.row = Some(Box::new(self.rows.whole_run(RunSpec::clone(spec), run.clone())?));
             }
             post_commit.answers.push(Box::new(move || drop(reply.send(Ok(started)))));
         }
         post_commit.touched.extend(changed);
         post_commit.queue = Some(self.queue_state());
-        (self.changed_runs, self.new_input_bytes) = (0, 0);
+        (self.changed_runs, self.new_payload_bytes) = (0, 0);
         let node = &mut self.node;
         self.runs.retain(|id, _| node.runs_steps_of(*id));
         node.closed();

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::id::{EventId, ModuleDigest, RunId, TaskIndex, TaskName, WaitId, WorkflowName};
+use dormouse_core::id::{ModuleDigest, RunId, TaskIndex, TaskName, WaitId, WorkflowName};
 use dormouse_core::new_run::Target;
 use dormouse_core::request::{Push, Requests};
 use dormouse_core::run::{
@@ -86,12 +86,12 @@ impl Start {
     ) -> Result<Self, StoreError> {
         let policy = &workflow.tasks[usize::from(task.0)];
         let entry = match resume {
-            Some(settled) => Entry::Resume {
+            Some(mut settled) => Entry::Resume {
                 snapshot: match shard.rows.has_new_snapshot(spec.id, task) {
                     true => shard.rows.snapshot(spec.id, task)?,
                     false => None,
                 },
-                outcomes: shard.new_outcomes(&settled)?,
+                outcomes: shard.new_outcomes(&mut settled)?,
                 settled,
             },
             None => Entry::Start { parents: shard.parents((spec, run, workflow), task)? },
@@ -189,7 +189,10 @@ pub(super) fn load(
             let with_output = |Parent { index, name, output }| {
                 let output = match output {
                     Some(output) => output,
-                    None => view.task_output(run, index)?.unwrap_or_else(Json::null),
+                    None => {
+                        let missing = StoreError::Contradiction { run, problem: "an output is not there" };
+                        view.task_output(run, index)?.ok_or(missing)?
+                    }
                 };
                 Ok((name, output))
             };
@@ -203,7 +206,7 @@ pub(super) fn load(
         None => view.snapshot(run, task)?.unwrap_or_default(),
     };
     let catalog = shared.catalog();
-    let mut source = Outcomes { view, catalog: &catalog, events: HashMap::new() };
+    let mut source = Outcomes::new(view, &catalog);
     let mut told = Vec::new();
     let mut bytes = 0;
     for (position, Settled { id, outcome }) in settled.into_iter().enumerate() {
@@ -224,20 +227,22 @@ pub(super) fn load(
 struct Outcomes<'a, S> {
     view: &'a S,
     catalog: &'a Catalog,
-    /// Many waits may have settled with one event.
-    events: HashMap<EventId, SettledOutcome>,
+    /// Many waits may have settled with one event or one run.
+    known: HashMap<WaitOutcome, SettledOutcome>,
 }
 
-impl<S: Read> Outcomes<'_, S> {
+impl<'a, S: Read> Outcomes<'a, S> {
+    fn new(view: &'a S, catalog: &'a Catalog) -> Self {
+        Self { view, catalog, known: HashMap::new() }
+    }
+
     /// What the guest gets to see of what settled a wait.
     fn outcome(&mut self, outcome: WaitOutcome) -> Result<SettledOutcome, StoreError> {
-        Ok(match outcome {
-            WaitOutcome::Elapsed => SettledOutcome::Elapsed,
-            WaitOutcome::Event(id) => {
-                if let Some(known) = self.events.get(&id) {
-                    return Ok(known.clone());
-                }
-                let outcome = match self.view.event(id)? {
+        let (view, catalog) = (self.view, self.catalog);
+        self.known(outcome, || {
+            Ok(match outcome {
+                WaitOutcome::Elapsed => SettledOutcome::Elapsed,
+                WaitOutcome::Event(id) => match view.event(id)? {
                     Some(event) => SettledOutcome::Event {
                         id,
                         key: event.key,
@@ -248,17 +253,33 @@ impl<S: Read> Outcomes<'_, S> {
                     None => SettledOutcome::RunFailed {
                         error: TaskError::new(format!("event {id} is not kept any more")),
                     },
-                };
-                self.events.insert(id, outcome.clone());
-                outcome
-            }
-            WaitOutcome::Run(id) => match self.view.run(id)? {
-                Some(RunRow { spec, run, .. }) => {
-                    of_run(&run, self.catalog.definition(&spec.workflow, spec.version))
-                }
-                None => SettledOutcome::RunFailed { error: TaskError::new(format!("there is no run {id}")) },
-            },
+                },
+                WaitOutcome::Run(id) => match view.run(id)? {
+                    Some(RunRow { spec, run, .. }) => {
+                        of_run(&run, catalog.definition(&spec.workflow, spec.version))
+                    }
+                    None => {
+                        SettledOutcome::RunFailed { error: TaskError::new(format!("there is no run {id}")) }
+                    }
+                },
+            })
         })
+    }
+
+    /// The outcome as it is known, or as it is found.
+    fn known(
+        &mut self,
+        outcome: WaitOutcome,
+        find: impl FnOnce() -> Result<SettledOutcome, StoreError>,
+    ) -> Result<SettledOutcome, StoreError> {
+        if let Some(known) = self.known.get(&outcome) {
+            return Ok(known.clone());
+        }
+        let found = find()?;
+        if outcome != WaitOutcome::Elapsed {
+            self.known.insert(outcome, found.clone());
+        }
+        Ok(found)
     }
 }
 
@@ -299,25 +320,31 @@ impl Shard {
         Ok(parents)
     }
 
-    /// Outcomes of waits that the last commit does not show.
-    fn new_outcomes(&mut self, settled: &[Settled]) -> Result<HashMap<usize, SettledOutcome>, StoreError> {
+    /// Outcomes of waits that the last commit does not show, by their positions. When they are more than
+    /// fit into a resume, the rest is left to the next one.
+    fn new_outcomes(&self, settled: &mut Vec<Settled>) -> Result<HashMap<usize, SettledOutcome>, StoreError> {
         let mut outcomes = HashMap::new();
-        let mut source = Outcomes { view: &self.rows, catalog: &self.catalog, events: HashMap::new() };
+        let mut source = Outcomes::new(&self.rows, &self.catalog);
+        let mut bytes = 0;
         for (position, wait) in settled.iter().enumerate() {
             let outcome = match wait.outcome {
-                WaitOutcome::Elapsed => continue,
                 WaitOutcome::Event(id) if self.rows.has_new_event(id) => source.outcome(wait.outcome)?,
-                WaitOutcome::Event(_) => continue,
                 WaitOutcome::Run(id) => match self.changed_run(id) {
-                    Some(Loaded { spec, run, .. }) => {
+                    Some(Loaded { spec, run, .. }) => source.known(wait.outcome, || {
                         let mut run = run.clone();
                         self.rows.fill(id, &mut run)?;
-                        of_run(&run, self.catalog.definition(&spec.workflow, spec.version))
-                    }
+                        Ok(of_run(&run, self.catalog.definition(&spec.workflow, spec.version)))
+                    })?,
                     None if self.rows.has_new_state(id) => source.outcome(wait.outcome)?,
                     None => continue,
                 },
+                WaitOutcome::Elapsed | WaitOutcome::Event(_) => continue,
             };
+            bytes += outcome.bytes();
+            if bytes > RESUME_BYTES_MAX && position > 0 {
+                settled.truncate(position);
+                break;
+            }
             outcomes.insert(position, outcome);
         }
         Ok(outcomes)

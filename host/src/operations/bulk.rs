@@ -2,10 +2,8 @@
 //! transaction.
 
 use crate::engine::{CommandError, Handled, Shard};
+pub(crate) use crate::error::Outcomes;
 use crate::error::{Error, ErrorKind};
-
-/// What each of several requests came to, in their order.
-pub(crate) type Outcomes<T, E = Error> = Vec<Result<T, E>>;
 
 /// Decides each of the requests.
 pub(super) fn decide_each<R, T>(

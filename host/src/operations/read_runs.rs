@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use dormouse_core::id::{RunId, WorkflowName};
-use dormouse_core::run::{Status, Trigger};
+use dormouse_core::run::{Run, RunSpec, Status, Trigger};
 use dormouse_core::time::Timestamp;
 
 use super::Result;
@@ -82,8 +82,13 @@ pub(crate) fn list_runs(host: &Host, filter: &RunFilter, page: Page<RunId>) -> R
     host.scan(|store| {
         let mut stretch = Stretch::new(page.limit);
         let mut failed = None;
-        let visit = |id: RunId| match store.run(id) {
-            Ok(row) => stretch.look(id, row.filter(|row| matches(filter, row))),
+        // Outputs and waits are read of runs that are shown only.
+        let read = |id: RunId| match (store.run_spec(id)?, store.run_state(id)?) {
+            (Some(spec), Some(run)) if matches(filter, &spec, &run) => store.whole_run(spec, run).map(Some),
+            _ => Ok(None),
+        };
+        let visit = |id: RunId| match read(id) {
+            Ok(row) => stretch.look(id, row),
             Err(error) => {
                 failed = Some(error);
                 ControlFlow::Break(())
@@ -119,8 +124,7 @@ pub(crate) fn matching_runs(host: &Host, filter: &RunFilter, ended: bool, most: 
     }
 }
 
-fn matches(filter: &RunFilter, row: &RunRow) -> bool {
-    let RunRow { spec, run, .. } = row;
+fn matches(filter: &RunFilter, spec: &RunSpec, run: &Run) -> bool {
     let (kind, id) = match spec.trigger {
         Trigger::Call => (TriggerKind::Call, None),
         Trigger::Cron { id, .. } => (TriggerKind::Cron, Some(id.to_bytes())),

@@ -65,9 +65,6 @@ impl SettledOutcome {
     /// About how many bytes it takes in the memory of the guest.
     pub(crate) fn bytes(&self) -> usize {
         const FIXED: usize = 64;
-        let of_error = |error: &TaskError| {
-            error.message.len() + error.details.as_ref().map_or(0, |details| details.as_str().len())
-        };
         FIXED
             + match self {
                 Self::Elapsed => 0,
@@ -75,7 +72,7 @@ impl SettledOutcome {
                     key.len() + payload.as_str().len() + metadata.bytes()
                 }
                 Self::RunCompleted { output } => output.as_str().len(),
-                Self::RunFailed { error } => of_error(error),
+                Self::RunFailed { error } => error.bytes(),
                 Self::RunCancelled { reason } => reason.len(),
             }
     }

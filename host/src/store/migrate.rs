@@ -190,8 +190,9 @@ fn put_timers_in_lines(txn: &WriteTransaction) -> Result<(), StoreError> {
     })
 }
 
-/// States of runs that are rewritten between two looks at the table.
+/// States of runs, and waits of them, that are rewritten between two looks at the table.
 const STATES_AT_ONCE: usize = 1_000;
+const WAITS_AT_ONCE: usize = 100_000;
 
 /// Waits of task runs are rows since format 4. Until then they were part of the state of their run.
 fn make_waits_rows(txn: &WriteTransaction) -> Result<(), StoreError> {
@@ -201,15 +202,23 @@ fn make_waits_rows(txn: &WriteTransaction) -> Result<(), StoreError> {
     let mut after: Bound<Vec<u8>> = Bound::Unbounded;
     loop {
         let mut old: Vec<(Vec<u8>, OldRun)> = Vec::new();
-        let mut last = None;
+        let (mut last, mut count) = (None, 0);
         for entry in
             states.range::<&[u8]>((after.as_ref().map(Vec::as_slice), Bound::Unbounded))?.take(STATES_AT_ONCE)
         {
             let (key, row) = entry?;
             last = Some(key.value().to_vec());
             // One that cannot be read stays as it is.
-            let state = OldRun::decode(row.value()).ok();
-            old.extend(state.filter(OldRun::has_waits).map(|state| (key.value().to_vec(), state)));
+            let Ok(state) = OldRun::decode(row.value()) else { continue };
+            let waits: usize =
+                state.waits.iter().map(Vec::len).chain(state.backlogs.iter().map(Vec::len)).sum();
+            if waits > 0 {
+                old.push((key.value().to_vec(), state));
+                count += waits;
+            }
+            if count >= WAITS_AT_ONCE {
+                break;
+            }
         }
         for (key, OldRun { run, waits: open, backlogs: settled }) in old {
             states.insert(key.as_slice(), encode(tables::RUN_STATES, &run)?.as_slice())?;

@@ -546,6 +546,14 @@ impl World {
             };
             waits.push(Wait { id: WaitId(self.numbers.2), condition });
         }
+        if self.once_in(40) {
+            // More than a step is told of.
+            let soon = self.machine.clock.now().after(Duration::from_secs(2));
+            for _ in 0..300 {
+                self.numbers.2 += 1;
+                waits.push(Wait { id: WaitId(self.numbers.2), condition: WaitCondition::Until(soon) });
+            }
+        }
         let open = self.shard().rows.open_waits(run, task, usize::MAX).unwrap();
         let mut dropped: Vec<_> = open.into_iter().map(|wait| wait.id).collect();
         dropped.retain(|_| self.once_in(3));

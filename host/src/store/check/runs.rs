@@ -118,13 +118,18 @@ fn task_indexes(check: &mut Check<'_>, run: RunId, index: TaskIndex, task: &Task
     if matches!(task.error, Some(Part::Elsewhere)) && !check.is_there(TASK_ERRORS, (run, index))? {
         missing.push("its error is missing".to_owned());
     }
-    if task.open_waits + task.backlog > 0 {
+    if !task.status.is_final() {
         let (open, backlog) = count_waits(check, run, index)?;
         if (open, backlog) != (task.open_waits, task.backlog) {
             let (says_open, says_backlog) = (task.open_waits, task.backlog);
             missing.push(format!(
                 "it has {open} open waits and {backlog} in its backlog, and its state says {says_open} and {says_backlog}"
             ));
+        }
+    }
+    for settled in &task.settled {
+        if check.is_there(WAITS, (run, index, settled.id))? {
+            missing.push(format!("wait {} has settled, and `waits` still has it", settled.id.0));
         }
     }
     for problem in missing {

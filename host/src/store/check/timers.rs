@@ -114,6 +114,15 @@ pub(super) fn backlogs(check: &mut Check<'_>) -> Result {
     })
 }
 
+/// Whether a wait is as a row that leads to it expects it. Nothing is said of a wait that cannot be read, or
+/// whose run cannot.
+fn leads_to(check: &Check<'_>, key: WaitKey, is_expected: impl Fn(&WaitRow) -> bool) -> Result<bool> {
+    match check.look(WAITS, key)? {
+        Look::Missing => of_task(check, key.0, key.1, |_| false),
+        found => Ok(expected(found, is_expected)),
+    }
+}
+
 fn wait_words((run, task, wait): WaitKey) -> String {
     format!("{run} {} wait {}", task.0, wait.0)
 }
@@ -161,7 +170,7 @@ fn event_wait<K>(check: &mut Check<'_>, table: Table<K, EventWaitRow>, row: &Eve
         matches!(row, WaitRow::Open(WaitCondition::Event { key_pattern, index, .. })
             if key_pattern == key && index == at)
     };
-    if !expected(check.look(WAITS, (run, task, wait))?, is_of) {
+    if !leads_to(check, (run, task, wait), is_of)? {
         check.report(table, words(row), "no task has this wait");
     }
     if let Some((event, at)) = *settled_by {
@@ -189,7 +198,7 @@ pub(super) fn run_waits(check: &mut Check<'_>) -> Result {
     check.each(RUN_WAITS, |check, (awaited, run, task, wait), ()| {
         let row = format!("{awaited} {run} {} wait {}", task.0, wait.0);
         let is_of = |row: &WaitRow| *row == WaitRow::Open(WaitCondition::Run(awaited));
-        if !expected(check.look(WAITS, (run, task, wait))?, is_of) {
+        if !leads_to(check, (run, task, wait), is_of)? {
             check.report(RUN_WAITS, &row, "no task has this wait");
         }
         match check.look(RUN_STATES, awaited)? {

@@ -130,6 +130,7 @@ struct StoredTaskRun<'a> {
     open_waits: u32,
     settled: Vec<StoredSettled>,
     backlog: u32,
+    backlog_next: u64,
     queued_at: Option<u64>,
     retry_at: Option<u64>,
     schedule_deadline: Option<u64>,
@@ -236,7 +237,7 @@ impl Record<RunId> for Run {
             (STATE_VERSION, fields) => {
                 super::read_fields::<StoredRun<StoredTaskRun<'_>>>(fields)?.with_tasks(TaskRun::try_from)
             }
-            // Of a run that has ended: a migration has rewritten those that have not.
+            // Of a run without waits: a migration has rewritten those that had any.
             (1, _) => Ok(OldRun::decode(bytes)?.run),
             (found, _) => Err(DecodeError::UnknownVersion { found, known: STATE_VERSION }),
         }
@@ -266,11 +267,6 @@ pub(in crate::store) struct OldRun {
 }
 
 impl OldRun {
-    /// Whether there is anything that is a row by now.
-    pub(in crate::store) fn has_waits(&self) -> bool {
-        self.waits.iter().any(|open| !open.is_empty()) || self.backlogs.iter().any(|some| !some.is_empty())
-    }
-
     /// Of a state that is of the present version there is none.
     pub(in crate::store) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let stored: StoredRun<StoredTaskRun1<'_>> = super::read(bytes)?;
@@ -303,6 +299,7 @@ impl StoredTaskRun1<'_> {
             open_waits: waits.len(),
             settled,
             backlog: backlog.len(),
+            backlog_next: backlog.len() as u64,
             queued_at: self.queued_at.map(Timestamp::from_millis),
             retry_at: self.retry_at.map(Timestamp::from_millis),
             schedule_deadline: self.schedule_deadline.map(Timestamp::from_millis),
@@ -329,6 +326,7 @@ impl<'a> From<&'a TaskRun> for StoredTaskRun<'a> {
             open_waits: u32::try_from(task.open_waits).unwrap_or(u32::MAX),
             settled: task.settled.iter().copied().map(StoredSettled::from).collect(),
             backlog: u32::try_from(task.backlog).unwrap_or(u32::MAX),
+            backlog_next: task.backlog_next,
             queued_at: task.queued_at.map(Timestamp::as_millis),
             retry_at: task.retry_at.map(Timestamp::as_millis),
             schedule_deadline: task.schedule_deadline.map(Timestamp::as_millis),
@@ -356,6 +354,7 @@ impl TryFrom<StoredTaskRun<'_>> for TaskRun {
             open_waits: stored.open_waits as usize,
             settled: stored.settled.into_iter().map(Settled::from).collect(),
             backlog: stored.backlog as usize,
+            backlog_next: stored.backlog_next,
             queued_at: stored.queued_at.map(Timestamp::from_millis),
             retry_at: stored.retry_at.map(Timestamp::from_millis),
             schedule_deadline: stored.schedule_deadline.map(Timestamp::from_millis),

@@ -571,9 +571,11 @@ fn a_backlog_is_taken_in_the_order_in_which_waits_settled() {
     let (run, task) = (run_id(1), TaskIndex(0));
     let settled = |id: u64| Settled { id: WaitId(id), outcome: WaitOutcome::Elapsed };
     let ids = |settled: Vec<Settled>| settled.into_iter().map(|settled| settled.id.0).collect::<Vec<_>>();
-    store
-        .transact(|tx| [7, 3, 5, 4].iter().try_for_each(|id| tx.put_in_backlog(run, task, settled(*id))))
-        .unwrap();
+    let put = |tx: &mut WorkingSet| {
+        let mut numbered = (0..).zip([7, 3, 5, 4]);
+        numbered.try_for_each(|(number, id)| tx.put_in_backlog((run, task), number, settled(id)))
+    };
+    store.transact(put).unwrap();
     assert_eq!(ids(store.view().backlog(run, task, 3).unwrap()), [7, 3, 5]);
     let number = |id| match store.view().wait((run, task, WaitId(id))).unwrap() {
         Some(WaitRow::InBacklog(number)) => number,
@@ -584,7 +586,7 @@ fn a_backlog_is_taken_in_the_order_in_which_waits_settled() {
         .transact(|tx| -> Result {
             tx.take_from_backlog(run, task, 1)?;
             tx.delete_from_backlog((run, task, WaitId(5)), five);
-            tx.put_in_backlog(run, task, settled(7))
+            tx.put_in_backlog((run, task), 4, settled(7))
         })
         .unwrap();
     assert_eq!(ids(store.view().backlog(run, task, 9).unwrap()), [3, 4, 7]);

@@ -100,7 +100,7 @@ fn sound() -> Store {
                 tx.insert_open_wait((run_id(1), TASK, id), &condition)?;
             }
             tx.put(tables::TASK_ERRORS, (run_id(1), TASK), &task_error())?;
-            tx.put_in_backlog(run_id(2), TASK, SETTLED)?;
+            tx.put_in_backlog((run_id(2), TASK), 0, SETTLED)?;
             tx.put(tables::TASK_OUTPUTS, (run_id(2), TASK), &Json::trusted("1"))?;
             tx.put_snapshot(run_id(1), TASK, &[7; 9000])?;
             tx.put_timer(at(60_000), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL })?;

@@ -261,9 +261,9 @@ fn records_are_written_as_they_always_were() {
         run(),
         "\
          02020109010201000207010100d0a84b01030304000501018bcfe568017101810101010101010106 \
-         02018bcfe5680878088808080808080808ac020181d095ffbc310183d095ffbc310182d095ffbc31 \
-         0183d095ffbc310184d095ffbc31010001310100026e6f01025b5d0183d095ffbc310184d095ffbc \
-         31",
+         02018bcfe5680878088808080808080808ac02ad020181d095ffbc310183d095ffbc310182d095ff \
+         bc310183d095ffbc310184d095ffbc31010001310100026e6f01025b5d0183d095ffbc310184d095 \
+         ffbc31",
     );
     let version_1 = "\
          01020109010201000207010100d0a84b01030100e0a499ffbc31020103612e2a0104747275650102 \
@@ -271,7 +271,7 @@ fn records_are_written_as_they_always_were() {
          0602018bcfe5680878088808080808080808010181d095ffbc310183d095ffbc310182d095ffbc31 \
          0183d095ffbc310184d095ffbc3101013101026e6f01025b5d0183d095ffbc310184d095ffbc31";
     let mut state = run();
-    state.tasks[0].backlog = 0;
+    (state.tasks[0].backlog, state.tasks[0].backlog_next) = (0, 0);
     let old = OldRun::decode(&bytes(version_1)).unwrap();
     assert_eq!((old.run, old.backlogs), (state.clone(), vec![Vec::new()]));
     assert_eq!(old.waits[0].iter().map(|wait| wait.id.0).collect::<Vec<_>>(), [1, 2, 3]);

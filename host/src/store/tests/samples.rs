@@ -181,6 +181,7 @@ pub(super) fn run() -> Run {
                 Settled { id: WaitId(6), outcome: WaitOutcome::Run(run_id(8)) },
             ],
             backlog: 300,
+            backlog_next: 301,
             queued_at: Some(at(1)),
             retry_at: Some(at(3)),
             schedule_deadline: Some(at(2)),

@@ -70,8 +70,7 @@ impl WorkingSet {
                 task.output = Some(Part::Elsewhere);
             }
             if let Some(Part::Here(error)) = &task.error
-                && error.message.len() + error.details.as_ref().map_or(0, |details| details.as_str().len())
-                    > PART_BYTES_MAX
+                && error.bytes() > PART_BYTES_MAX
             {
                 self.put(tables::TASK_ERRORS, (id, index), error)?;
                 task.error = Some(Part::Elsewhere);

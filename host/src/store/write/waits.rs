@@ -5,7 +5,7 @@ use dormouse_core::wait::{Settled, WaitCondition};
 
 use super::Result;
 use crate::store::rows::{WaitKey, WaitRow};
-use crate::store::source::{Access, Order, Span};
+use crate::store::source::{Access, Span};
 use crate::store::tables::{BACKLOGS, WAITS};
 use crate::store::working_set::WorkingSet;
 
@@ -42,11 +42,13 @@ impl WorkingSet {
         Ok(open)
     }
 
-    /// Puts a wait that has settled behind all others of the backlog.
-    pub(crate) fn put_in_backlog(&mut self, run: RunId, task: TaskIndex, settled: Settled) -> Result<()> {
-        let last =
-            self.scan_keys_in(BACKLOGS, Span::under((run, task)), Order::Descending)?.next().transpose()?;
-        let number = last.map_or(0, |(.., number)| number + 1);
+    /// Puts a wait that has settled into the backlog, under a number that is higher than those there.
+    pub(crate) fn put_in_backlog(
+        &mut self,
+        (run, task): (RunId, TaskIndex),
+        number: u64,
+        settled: Settled,
+    ) -> Result<()> {
         self.insert(BACKLOGS, (run, task, number), &settled)?;
         self.put(WAITS, (run, task, settled.id), &WaitRow::InBacklog(number))
     }

@@ -29,6 +29,8 @@ pub(super) struct Driver {
     pub(super) told: BTreeMap<TaskIndex, usize>,
     /// What has settled and was put aside, oldest first.
     pub(super) backlog: BTreeMap<TaskIndex, Vec<Settled>>,
+    /// The numbers that were given there in this attempt.
+    numbers: BTreeMap<TaskIndex, BTreeSet<u64>>,
     /// Time that the current attempt really ran.
     ran: BTreeMap<TaskIndex, Duration>,
     /// Hosts in a row that did not survive the step.
@@ -52,6 +54,7 @@ impl Driver {
             untold: BTreeMap::new(),
             told: BTreeMap::new(),
             backlog: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             ran: BTreeMap::new(),
             lost: BTreeMap::new(),
             epochs: BTreeMap::new(),
@@ -136,6 +139,7 @@ impl Driver {
                 self.untold.remove(&index);
                 self.told.remove(&index);
                 self.ran.remove(&index);
+                self.numbers.remove(&index);
             }
         }
     }
@@ -181,9 +185,14 @@ impl Driver {
                 let before = self.open_waits.len();
                 self.open_waits.retain(|(of, _), _| *of != task);
                 let backlog = self.backlog.remove(&task).unwrap_or_default();
+                self.numbers.remove(&task);
                 assert!(before > self.open_waits.len() || !backlog.is_empty(), "there is nothing to close");
             }
-            Effect::PutInBacklog { task, settled } => self.backlog.entry(task).or_default().push(settled),
+            Effect::PutInBacklog { task, number, settled } => {
+                let numbers = self.numbers.entry(task).or_default();
+                assert!(numbers.insert(number) && numbers.last() == Some(&number), "they go up");
+                self.backlog.entry(task).or_default().push(settled);
+            }
             Effect::TakeFromBacklog { task, count } => {
                 drop(self.backlog.get_mut(&task).unwrap().drain(..count));
             }

@@ -7,7 +7,7 @@ use crate::id::{EventId, TaskIndex, WaitId};
 use crate::run::{Effect, Lease, Reason, Run, RunEvent, Status, StepResult, TaskError};
 use crate::step::step;
 use crate::time::Timestamp;
-use crate::wait::{Wait, WaitCondition, WaitOutcome};
+use crate::wait::{OPEN_WAITS_MAX, Wait, WaitCondition, WaitOutcome};
 use crate::workflow::Workflow;
 
 /// The task that the table is about.
@@ -211,6 +211,23 @@ fn a_result_under_an_earlier_lease_is_refused() {
         let event = RunEvent::StepEnded { task: SUBJECT, lease, ran: Duration::ZERO, result };
         assert!(step(&mut run, &workflow, event, Timestamp::from_millis(NOW)).is_err(), "{lease:?}");
         assert_eq!(run, before);
+    }
+}
+
+/// An older host may have allowed it more waits: it fails when it opens others, and not for what it has.
+#[test]
+fn a_task_with_too_many_waits_goes_on_as_long_as_it_opens_none() {
+    let (workflow, before) = run_at("running");
+    for (waits, expected) in [(Vec::new(), Status::Sleeping), (vec![4], Status::Failed)] {
+        let mut run = before.clone();
+        run.tasks[0].open_waits = OPEN_WAITS_MAX + 1;
+        let until = WaitCondition::Until(Timestamp::from_millis(NOW + 1));
+        let waits = waits.into_iter().map(|id| Wait { id: WaitId(id), condition: until.clone() }).collect();
+        let lease = Lease { attempt: 1, epoch: 1 };
+        let result = StepResult::Suspended { waits, dropped: Vec::new(), taken: 0 };
+        let event = RunEvent::StepEnded { task: SUBJECT, lease, ran: Duration::ZERO, result };
+        step(&mut run, &workflow, event, Timestamp::from_millis(NOW)).unwrap();
+        assert_eq!(run.task(SUBJECT).unwrap().status, expected);
     }
 }
 
