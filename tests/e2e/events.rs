@@ -172,6 +172,7 @@ fn metadata_and_priority_of_an_event_go_to_its_runs_and_on_to_their_events() {
 fn a_payload_that_does_not_fit_gives_a_failed_run_that_says_so() {
     let host = TestHost::with(&["event-trigger"]);
     let answer = push(&host, json!({ "key": "user:create", "payload": { "email": 7 } }));
+    host.settle();
     let run = host.run(text(&answer["runs"][0]["id"]));
     assert_eq!((text(&run["status"]), text(&run["reason"])), ("failed", "invalid_input"));
     assert!(text(&run["error"]["message"]).contains("at /email"), "{}", run["error"]);
