@@ -16,7 +16,7 @@ use crate::store::StoreError;
 
 /// Most rows and bytes of an open change set: when it has more, no command is taken until it is on its
 /// way. What one command does is committed together, so a change set can be larger by one command.
-const OPEN_ROWS_MAX: usize = 20_000;
+const OPEN_ROWS_MAX: usize = 8_000;
 const OPEN_BYTES_MAX: usize = 8 << 20;
 
 /// Most commands that are decided without a look at the timers and at the persisting thread.
@@ -104,6 +104,9 @@ impl Decider {
                 Woken::ByCommand(command) => {
                     self.handle(command)?;
                     for _ in 1..COMMANDS_AT_ONCE_MAX {
+                        if self.has_enough() {
+                            break;
+                        }
                         let Some(command) = self.next() else { break };
                         if matches!(command, Command::CommitFailed) {
                             return Ok(());
@@ -200,8 +203,13 @@ impl Decider {
 
     /// Whether what was decided has to be on its way before more is.
     fn is_full(&self) -> bool {
+        self.persisting && self.has_enough()
+    }
+
+    /// Whether the open change set has as much as it may.
+    fn has_enough(&self) -> bool {
         let written = self.shard.written();
-        self.persisting && (written.rows >= OPEN_ROWS_MAX || written.bytes >= OPEN_BYTES_MAX)
+        written.rows >= OPEN_ROWS_MAX || written.bytes >= OPEN_BYTES_MAX
     }
 
     /// How long to keep the change set open for steps that have just begun.
