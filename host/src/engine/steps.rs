@@ -70,8 +70,8 @@ pub(super) enum Entry {
 pub(super) struct Parent {
     index: TaskIndex,
     name: TaskName,
-    /// `None` when the view shows it.
-    output: Option<Json>,
+    /// Elsewhere when the view shows it.
+    output: Part<Json>,
 }
 
 impl Start {
@@ -188,11 +188,8 @@ pub(super) fn load(
         Entry::Start { parents } => {
             let with_output = |Parent { index, name, output }| {
                 let output = match output {
-                    Some(output) => output,
-                    None => {
-                        let missing = StoreError::Contradiction { run, problem: "an output is not there" };
-                        view.task_output(run, index)?.ok_or(missing)?
-                    }
+                    Part::Here(output) => output,
+                    Part::Elsewhere => view.task_output(run, index)?,
                 };
                 Ok((name, output))
             };
@@ -276,9 +273,7 @@ impl<'a, S: Read> Outcomes<'a, S> {
             return Ok(known.clone());
         }
         let found = find()?;
-        if outcome != WaitOutcome::Elapsed {
-            self.known.insert(outcome, found.clone());
-        }
+        self.known.insert(outcome, found.clone());
         Ok(found)
     }
 }
@@ -308,12 +303,11 @@ impl Shard {
         for index in workflow.task(task).into_iter().flat_map(|task| &task.parents).copied() {
             let (Some(policy), Some(parent)) = (workflow.task(index), run.task(index)) else { continue };
             let output = match &parent.output {
-                None => Some(Json::null()),
-                Some(Part::Here(output)) => Some(output.clone()),
+                None => Part::Here(Json::null()),
                 Some(Part::Elsewhere) if self.rows.has_new_output(spec.id, index) => {
-                    self.rows.task_output(spec.id, index)?
+                    Part::Here(self.rows.task_output(spec.id, index)?)
                 }
-                Some(Part::Elsewhere) => None,
+                Some(output) => output.clone(),
             };
             parents.push(Parent { index, name: policy.name.clone(), output });
         }

@@ -11,8 +11,8 @@ use super::Result;
 use super::page::{ID_LEAD_MAX, Page, Paged, Stretch, earlier};
 use crate::engine::Host;
 use crate::error::Error;
-use crate::store::Read;
 use crate::store::rows::RunRow;
+use crate::store::{Read, StoreError, View};
 
 /// Runs that are read at a time while all that match are gathered.
 const PAGE: usize = 500;
@@ -79,12 +79,22 @@ pub(crate) async fn wait_for_run(host: &Host, id: RunId, timeout: Duration) -> R
 }
 
 pub(crate) fn list_runs(host: &Host, filter: &RunFilter, page: Page<RunId>) -> Result<Paged<RunRow, RunId>> {
+    list_matching(host, filter, page, View::whole_run)
+}
+
+/// A stretch of the runs that match, each as it is to be shown: only of these more is read than the two
+/// rows.
+fn list_matching<T>(
+    host: &Host,
+    filter: &RunFilter,
+    page: Page<RunId>,
+    show: impl Fn(&View, RunSpec, Run) -> std::result::Result<T, StoreError>,
+) -> Result<Paged<T, RunId>> {
     host.scan(|store| {
         let mut stretch = Stretch::new(page.limit);
         let mut failed = None;
-        // Outputs and waits are read of runs that are shown only.
-        let read = |id: RunId| match (store.run_spec(id)?, store.run_state(id)?) {
-            (Some(spec), Some(run)) if matches(filter, &spec, &run) => store.whole_run(spec, run).map(Some),
+        let read = |id: RunId| match store.run_rows(id)? {
+            Some((spec, run)) if matches(filter, &spec, &run) => show(store, spec, run).map(Some),
             _ => Ok(None),
         };
         let visit = |id: RunId| match read(id) {
@@ -109,9 +119,10 @@ pub(crate) fn matching_runs(host: &Host, filter: &RunFilter, ended: bool, most: 
     let mut ids = Vec::new();
     let mut after = None;
     loop {
-        let page = list_runs(host, filter, Page { limit: PAGE, after })?;
-        let wanted = page.rows.iter().filter(|row| row.run.status.is_final() == ended);
-        ids.extend(wanted.map(|row| row.spec.id));
+        let status = |_: &View, spec: RunSpec, run: Run| Ok((spec.id, run.status));
+        let page = list_matching(host, filter, Page { limit: PAGE, after }, status)?;
+        let wanted = page.rows.into_iter().filter(|(_, status)| status.is_final() == ended);
+        ids.extend(wanted.map(|(id, _)| id));
         if ids.len() > most {
             let text =
                 format!("the filter matches more than {most} runs; narrow it, as with `since` and `until`");

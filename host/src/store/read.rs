@@ -82,10 +82,14 @@ pub(crate) trait Read: Source + Sized {
     }
 
     fn run(&self, id: RunId) -> Result<Option<RunRow>> {
+        self.run_rows(id)?.map(|(spec, run)| self.whole_run(spec, run)).transpose()
+    }
+
+    /// A run as its two rows have it: its waits, and what is large of it, are elsewhere.
+    fn run_rows(&self, id: RunId) -> Result<Option<(RunSpec, Run)>> {
         let Some(spec) = self.run_spec(id)? else { return Ok(None) };
         let missing = StoreError::Contradiction { run: id, problem: "it has no state" };
-        let run = self.run_state(id)?.ok_or(missing)?;
-        self.whole_run(spec, run).map(Some)
+        Ok(Some((spec, self.run_state(id)?.ok_or(missing)?)))
     }
 
     /// A run with what is elsewhere of it.
@@ -103,21 +107,22 @@ pub(crate) trait Read: Source + Sized {
 
     /// Gets the outputs and errors of a run that are elsewhere.
     fn fill(&self, id: RunId, run: &mut Run) -> Result<()> {
-        let missing = || StoreError::Contradiction { run: id, problem: "an output or error is not there" };
         for (index, task) in (0..).map(TaskIndex).zip(&mut run.tasks) {
             if let Some(output @ Part::Elsewhere) = &mut task.output {
-                *output = Part::Here(self.task_output(id, index)?.ok_or_else(missing)?);
+                *output = Part::Here(self.task_output(id, index)?);
             }
             if let Some(error @ Part::Elsewhere) = &mut task.error {
-                *error = Part::Here(self.get(tables::TASK_ERRORS, (id, index))?.ok_or_else(missing)?);
+                let missing = StoreError::Contradiction { run: id, problem: "an error is not there" };
+                *error = Part::Here(self.get(tables::TASK_ERRORS, (id, index))?.ok_or(missing)?);
             }
         }
         Ok(())
     }
 
-    /// The output of a task, if it is not in the state of its run.
-    fn task_output(&self, run: RunId, task: TaskIndex) -> Result<Option<Json>> {
-        self.get(tables::TASK_OUTPUTS, (run, task))
+    /// The output of a task whose run says that it is elsewhere.
+    fn task_output(&self, run: RunId, task: TaskIndex) -> Result<Json> {
+        let missing = StoreError::Contradiction { run, problem: "an output is not there" };
+        self.get(tables::TASK_OUTPUTS, (run, task))?.ok_or(missing)
     }
 
     /// A wait that is open or in the backlog.

@@ -5,12 +5,11 @@
 use std::ops::ControlFlow;
 
 use dormouse_core::event::KeyPattern;
-use dormouse_core::id::{RunId, TaskIndex, WaitId};
 use dormouse_core::wait::FilterIndex;
 
 use super::error::StoreError;
 use super::keys::{self, NAMESPACE};
-use super::rows::{Behind, EventWaitRow, WaitCursor};
+use super::rows::{Behind, EventWaitRow, WaitCursor, WaitKey};
 use super::source::{Access, Span};
 use super::tables::{EVENT_PATTERN_WAITS, EVENT_WAITS, EventPatternWaitKey, EventWaitKey, Table};
 use super::working_set::WorkingSet;
@@ -45,7 +44,7 @@ pub(super) enum EventWaitPlace {
 pub(super) fn place(
     key_pattern: &str,
     index: Option<&FilterIndex>,
-    (run, task, wait): (RunId, TaskIndex, WaitId),
+    (run, task, wait): WaitKey,
 ) -> EventWaitPlace {
     match key_pattern.split_once('*') {
         Some((prefix, _)) => {

@@ -119,6 +119,19 @@ const STATE_VERSION: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct StoredTaskRun<'a> {
+    progress: StoredProgress,
+    open_waits: u32,
+    settled: Vec<StoredSettled>,
+    backlog: u32,
+    backlog_next: u64,
+    times: StoredTimes,
+    #[serde(borrow)]
+    output: Option<StoredPart<&'a str>>,
+    error: Option<StoredPart<StoredError<'a>>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredProgress {
     status: u8,
     reason: Option<u8>,
     attempt: u32,
@@ -127,18 +140,15 @@ struct StoredTaskRun<'a> {
     repeated: bool,
     ran: Duration,
     has_snapshot: bool,
-    open_waits: u32,
-    settled: Vec<StoredSettled>,
-    backlog: u32,
-    backlog_next: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTimes {
     queued_at: Option<u64>,
     retry_at: Option<u64>,
     schedule_deadline: Option<u64>,
     started_at: Option<u64>,
     finished_at: Option<u64>,
-    #[serde(borrow)]
-    output: Option<StoredPart<&'a str>>,
-    error: Option<StoredPart<StoredError<'a>>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -150,24 +160,13 @@ enum StoredPart<T> {
 /// Until format 3 of the store.
 #[derive(Deserialize)]
 struct StoredTaskRun1<'a> {
-    status: u8,
-    reason: Option<u8>,
-    attempt: u32,
-    epoch: u64,
-    lost_hosts: u8,
-    repeated: bool,
-    ran: Duration,
-    has_snapshot: bool,
+    progress: StoredProgress,
     #[serde(borrow)]
     waits: Vec<StoredWait<'a>>,
     settled: Vec<StoredSettled>,
     #[expect(dead_code, reason = "that it was given to a step is not the business of the state any more")]
     delivered: u32,
-    queued_at: Option<u64>,
-    retry_at: Option<u64>,
-    schedule_deadline: Option<u64>,
-    started_at: Option<u64>,
-    finished_at: Option<u64>,
+    times: StoredTimes,
     output: Option<&'a str>,
     error: Option<StoredError<'a>>,
 }
@@ -284,54 +283,51 @@ impl OldRun {
 impl StoredTaskRun1<'_> {
     /// The task run as it is now, its open waits and its backlog.
     fn split(self) -> Result<(TaskRun, Vec<Wait>, Vec<Settled>), DecodeError> {
-        let waits: Vec<_> = self.waits.into_iter().map(Wait::from).collect();
-        let mut settled: Vec<_> = self.settled.into_iter().map(Settled::from).collect();
+        let Self { progress, waits, mut settled, delivered: _, times, output, error } = self;
         let backlog = settled.split_off(settled.len().min(SETTLED_MAX));
-        let task = TaskRun {
-            status: super::status(self.status)?,
-            reason: super::reason(self.reason)?,
-            attempt: self.attempt,
-            epoch: self.epoch,
-            lost_hosts: self.lost_hosts,
-            repeated: self.repeated,
-            ran: self.ran,
-            has_snapshot: self.has_snapshot,
-            open_waits: waits.len(),
+        let now = StoredTaskRun {
+            progress,
+            open_waits: count(waits.len()),
             settled,
-            backlog: backlog.len(),
+            backlog: count(backlog.len()),
             backlog_next: backlog.len() as u64,
-            queued_at: self.queued_at.map(Timestamp::from_millis),
-            retry_at: self.retry_at.map(Timestamp::from_millis),
-            schedule_deadline: self.schedule_deadline.map(Timestamp::from_millis),
-            started_at: self.started_at.map(Timestamp::from_millis),
-            finished_at: self.finished_at.map(Timestamp::from_millis),
-            output: self.output.map(Json::trusted).map(Part::Here),
-            error: self.error.map(TaskError::from).map(Part::Here),
+            times,
+            output: output.map(StoredPart::Here),
+            error: error.map(StoredPart::Here),
         };
-        Ok((task, waits, backlog))
+        let waits = waits.into_iter().map(Wait::from).collect();
+        Ok((now.try_into()?, waits, backlog.into_iter().map(Settled::from).collect()))
     }
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 impl<'a> From<&'a TaskRun> for StoredTaskRun<'a> {
     fn from(task: &'a TaskRun) -> Self {
         Self {
-            status: task.status as u8,
-            reason: task.reason.map(|reason| reason as u8),
-            attempt: task.attempt,
-            epoch: task.epoch,
-            lost_hosts: task.lost_hosts,
-            repeated: task.repeated,
-            ran: task.ran,
-            has_snapshot: task.has_snapshot,
-            open_waits: u32::try_from(task.open_waits).unwrap_or(u32::MAX),
+            progress: StoredProgress {
+                status: task.status as u8,
+                reason: task.reason.map(|reason| reason as u8),
+                attempt: task.attempt,
+                epoch: task.epoch,
+                lost_hosts: task.lost_hosts,
+                repeated: task.repeated,
+                ran: task.ran,
+                has_snapshot: task.has_snapshot,
+            },
+            open_waits: count(task.open_waits),
             settled: task.settled.iter().copied().map(StoredSettled::from).collect(),
-            backlog: u32::try_from(task.backlog).unwrap_or(u32::MAX),
+            backlog: count(task.backlog),
             backlog_next: task.backlog_next,
-            queued_at: task.queued_at.map(Timestamp::as_millis),
-            retry_at: task.retry_at.map(Timestamp::as_millis),
-            schedule_deadline: task.schedule_deadline.map(Timestamp::as_millis),
-            started_at: task.started_at.map(Timestamp::as_millis),
-            finished_at: task.finished_at.map(Timestamp::as_millis),
+            times: StoredTimes {
+                queued_at: task.queued_at.map(Timestamp::as_millis),
+                retry_at: task.retry_at.map(Timestamp::as_millis),
+                schedule_deadline: task.schedule_deadline.map(Timestamp::as_millis),
+                started_at: task.started_at.map(Timestamp::as_millis),
+                finished_at: task.finished_at.map(Timestamp::as_millis),
+            },
             output: task.output.as_ref().map(|output| StoredPart::of(output, Json::as_str)),
             error: task.error.as_ref().map(|error| StoredPart::of(error, |error| error.into())),
         }
@@ -342,24 +338,25 @@ impl TryFrom<StoredTaskRun<'_>> for TaskRun {
     type Error = DecodeError;
 
     fn try_from(stored: StoredTaskRun<'_>) -> Result<Self, DecodeError> {
+        let StoredTaskRun { progress, times, .. } = stored;
         Ok(Self {
-            status: super::status(stored.status)?,
-            reason: super::reason(stored.reason)?,
-            attempt: stored.attempt,
-            epoch: stored.epoch,
-            lost_hosts: stored.lost_hosts,
-            repeated: stored.repeated,
-            ran: stored.ran,
-            has_snapshot: stored.has_snapshot,
+            status: super::status(progress.status)?,
+            reason: super::reason(progress.reason)?,
+            attempt: progress.attempt,
+            epoch: progress.epoch,
+            lost_hosts: progress.lost_hosts,
+            repeated: progress.repeated,
+            ran: progress.ran,
+            has_snapshot: progress.has_snapshot,
             open_waits: stored.open_waits as usize,
             settled: stored.settled.into_iter().map(Settled::from).collect(),
             backlog: stored.backlog as usize,
             backlog_next: stored.backlog_next,
-            queued_at: stored.queued_at.map(Timestamp::from_millis),
-            retry_at: stored.retry_at.map(Timestamp::from_millis),
-            schedule_deadline: stored.schedule_deadline.map(Timestamp::from_millis),
-            started_at: stored.started_at.map(Timestamp::from_millis),
-            finished_at: stored.finished_at.map(Timestamp::from_millis),
+            queued_at: times.queued_at.map(Timestamp::from_millis),
+            retry_at: times.retry_at.map(Timestamp::from_millis),
+            schedule_deadline: times.schedule_deadline.map(Timestamp::from_millis),
+            started_at: times.started_at.map(Timestamp::from_millis),
+            finished_at: times.finished_at.map(Timestamp::from_millis),
             output: stored.output.map(|output| output.into_part(Json::trusted)),
             error: stored.error.map(|error| error.into_part(TaskError::from)),
         })

@@ -4,7 +4,6 @@ use dormouse_core::id::{RunId, TaskIndex, WorkflowName};
 use dormouse_core::run::{Part, Run, RunSpec, Status};
 
 use super::Result;
-use crate::store::error::StoreError;
 use crate::store::keys::NAMESPACE;
 use crate::store::parts;
 use crate::store::read::Read;
@@ -94,9 +93,7 @@ impl WorkingSet {
     /// to further calls. It must have ended: its timers and waits are closed and nobody waits for it.
     /// Its children stay and keep naming it as their parent.
     pub(crate) fn delete_run(&mut self, id: RunId, limit: usize) -> Result<Deleted> {
-        let Some(spec) = self.run_spec(id)? else { return Ok(Deleted::All(0)) };
-        let missing = StoreError::Contradiction { run: id, problem: "it has no state" };
-        let run = self.run_state(id)?.ok_or(missing)?;
+        let Some((spec, run)) = self.run_rows(id)? else { return Ok(Deleted::All(0)) };
         let journal = self.scan_keys(tables::JOURNAL, Span::under(id))?;
         let journal = journal.take(limit + 1).collect::<Result<Vec<_>>>()?;
         let children = self.scan_keys(tables::RUN_CHILDREN, Span::under(id))?;
