@@ -16,6 +16,8 @@ const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// Largest chunk of a stream, and all chunks of one step together.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 const CHUNKS_BYTES_MAX: usize = 1 << 20;
+/// What a chunk counts for besides its text, as an empty one takes memory and room on disk, too.
+const CHUNK_BYTES: usize = 64;
 
 /// What a step has used up.
 #[derive(Debug, Default)]
@@ -50,9 +52,11 @@ impl Budget {
         if bytes > CHUNK_BYTES_MAX {
             return Err(exceeded(format!("a chunk may have {CHUNK_BYTES_MAX} bytes; this has {bytes}")));
         }
-        let taken = self.chunk_bytes + bytes.max(1);
+        let taken = self.chunk_bytes + bytes + CHUNK_BYTES;
         if taken > CHUNKS_BYTES_MAX {
-            return Err(exceeded(format!("one step may publish {CHUNKS_BYTES_MAX} bytes")));
+            return Err(exceeded(format!(
+                "one step may publish {CHUNKS_BYTES_MAX} bytes, and each chunk counts for {CHUNK_BYTES} more than its text"
+            )));
         }
         self.chunk_bytes = taken;
         Ok(())

@@ -14,6 +14,9 @@ use crate::clock::Clock;
 const LINE_BYTES_MAX: usize = 16 << 10;
 /// Most text that one step may log.
 const STEP_BYTES_MAX: usize = 8 << 20;
+/// What a line counts for besides its text: an empty one, too, takes memory, room on disk and time of the
+/// deciding thread.
+const LINE_BYTES: usize = 64;
 /// Lines are handed over as soon as there are so many, or so many bytes of them.
 const BATCH_LINES: usize = 256;
 const BATCH_BYTES: usize = 64 << 10;
@@ -71,7 +74,7 @@ impl Logs {
     /// When the step has logged more than it may.
     pub(super) fn write(&self, level: LogLevel, message: &str) -> Result<(), LimitExceeded> {
         let mut shared = self.lock();
-        shared.count(message.len())?;
+        shared.count(message.len() + LINE_BYTES)?;
         let message = cut(message, LINE_BYTES_MAX).to_owned();
         shared.push(&self.clock, level, message);
         Ok(())
@@ -86,6 +89,7 @@ impl Logs {
         let mut shared = self.lock();
         shared.count(bytes.len())?;
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            shared.count(LINE_BYTES)?;
             shared.partial(stream).extend(&bytes[..end]);
             shared.end_line(&self.clock, stream);
             bytes = &bytes[end + 1..];
@@ -130,7 +134,9 @@ impl Shared {
     fn count(&mut self, bytes: usize) -> Result<(), LimitExceeded> {
         self.step_bytes = self.step_bytes.saturating_add(bytes);
         if self.step_bytes > STEP_BYTES_MAX {
-            return Err(LimitExceeded(format!("logs are limited to {STEP_BYTES_MAX} bytes in one step")));
+            return Err(LimitExceeded(format!(
+                "logs are limited to {STEP_BYTES_MAX} bytes in one step, and each line counts for {LINE_BYTES} more than its text"
+            )));
         }
         Ok(())
     }
@@ -256,6 +262,18 @@ mod tests {
         assert_eq!(host.0.lock().unwrap().len(), 0);
         drop(logs);
         assert_eq!(host.0.lock().unwrap().concat(), ["last words"]);
+    }
+
+    #[test]
+    fn empty_lines_count() {
+        let most = STEP_BYTES_MAX / LINE_BYTES;
+        let (logs, _) = self::logs();
+        assert!((0..most).all(|_| logs.write(LogLevel::Info, "").is_ok()));
+        assert!(logs.write(LogLevel::Info, "").is_err());
+        let (logs, _) = self::logs();
+        // A line end is a byte of the stream as well.
+        assert!(logs.write_stream(Stream::Stdout, &vec![b'\n'; most - most / LINE_BYTES]).is_ok());
+        assert!(logs.write_stream(Stream::Stdout, &vec![b'\n'; most / LINE_BYTES]).is_err());
     }
 
     #[test]
