@@ -113,6 +113,50 @@ fn all_whose_waits_an_event_has_settled_are_told_though_the_host_is_killed() {
     assert!(runs.iter().all(|run| run["output"]["payload"] == 1));
 }
 
+/// Starts a run whose only step spawns so many runs of `echo`, which is paused, each under a key of its own,
+/// and returns it once some of them are there.
+fn spawning(host: &HostProcess, children: u64) -> String {
+    drop(host.patch("/workflows/echo", &json!({ "paused": true })).expect(200));
+    let spawn = json!({ "workflow": "echo", "input": 7, "times": children, "key": "bulk:{n}" });
+    let id = host.start("script", &json!([{ "spawn": spawn }]));
+    let there = eventually("the first children are there", || {
+        host.get("/workflows/echo").expect(200)["runCounts"]["queued"].as_u64().filter(|there| *there > 0)
+    });
+    assert!(there < children, "it was looked too late for this test");
+    id
+}
+
+#[test]
+fn what_a_step_asked_for_in_bulk_happens_once_though_the_host_is_killed() {
+    const CHILDREN: u64 = 10_000;
+    let (folder, host) = deployed();
+    let id = spawning(&host, CHILDREN);
+    host.kill();
+
+    let host = start(&folder);
+    // A caller with the key of one of the last finds that one, be it there by now or not.
+    let call = json!({ "input": 7, "idempotencyKey": format!("bulk:{}", CHILDREN - 1) });
+    let child = host.post("/workflows/echo/runs", &call).expect(200)["id"].clone();
+    let child = host.run(child.as_str().expect("it has an id"));
+    assert_eq!(child["trigger"]["id"], id, "{child:#}");
+
+    let run = host.ended(&id);
+    assert_eq!((&run["status"], &run["tasks"][0]["attempt"]), (&json!("completed"), &json!(1)), "{run:#}");
+    assert_eq!(host.get("/workflows/echo").expect(200)["runCounts"]["queued"], CHILDREN);
+}
+
+#[test]
+fn children_that_a_cancelled_run_has_asked_for_in_bulk_are_cancelled_too() {
+    const CHILDREN: u64 = 10_000;
+    let (_folder, host) = deployed();
+    let id = spawning(&host, CHILDREN);
+    assert_eq!(host.post(&format!("/runs/{id}/cancel"), &json!({})).expect(200)["status"], "cancelled");
+    eventually("all are cancelled", || {
+        let counts = host.get("/workflows/echo").expect(200)["runCounts"].clone();
+        (counts["cancelled"] == CHILDREN && counts["queued"] == 0).then_some(())
+    });
+}
+
 #[test]
 fn a_scheduled_run_that_came_due_while_no_host_ran_fires_once_on_start() {
     let (folder, host) = deployed();

@@ -38,6 +38,8 @@ fn whoever_breaks_a_limit_fails_and_is_told_which() {
         ("deep-recursion", json!(null), "trap", "out of bounds memory access"),
         ("log-flood", json!({}), "limit_exceeded", "logs are limited to 8388608 bytes"),
         ("log-flood", json!({ "print": true }), "limit_exceeded", "logs are limited to 8388608 bytes"),
+        ("log-flood", json!({ "line_bytes": 0 }), "limit_exceeded", "each line counts for 64 more"),
+        ("log-flood", json!({ "line_bytes": 0, "print": true }), "limit_exceeded", "each line counts for 64"),
         ("wait-flood", json!({ "sleep_ms": 1000 }), "invalid_result", "at most 10000 can be open"),
         ("huge-output", json!({}), "invalid_result", "at most 1048576 are allowed"),
         ("endless-loop", json!(null), "execution_timeout", "execution timeout of 500ms"),

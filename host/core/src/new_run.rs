@@ -1,7 +1,7 @@
 //! A run that is to be made. All runs are made from one, whatever starts them.
 
 use crate::id::{ModuleDigest, RunId, Version, WorkflowName};
-use crate::run::{Reason, RunSpec, TaskError, Trigger};
+use crate::run::{RunEvent, RunSpec, Trigger};
 use crate::time::Timestamp;
 use crate::workflow::{Json, Metadata, Priority, Workflow};
 
@@ -36,8 +36,8 @@ pub struct NewRun {
     /// Whether its input is known to fit the schema of its version; otherwise that is checked where its
     /// first step starts.
     pub checked: bool,
-    /// Why it cannot run, if that is known already.
-    pub rejected: Option<(Reason, TaskError)>,
+    /// What ends it before it begins, if that is known already.
+    pub ended_by: Option<RunEvent>,
 }
 
 impl NewRun {
@@ -45,14 +45,14 @@ impl NewRun {
     /// be checked.
     #[must_use]
     pub fn of(target: Target, id: RunId, trigger: Trigger, input: Json, metadata: Metadata) -> Self {
-        let (priority, detached, checked, rejected) = (None, false, false, None);
-        Self { id, target, trigger, input, metadata, priority, detached, checked, rejected }
+        let (priority, detached, checked, ended_by) = (None, false, false, None);
+        Self { id, target, trigger, input, metadata, priority, detached, checked, ended_by }
     }
 
     /// What the run is from its first moment to its last.
     #[must_use]
     pub fn into_spec(self, workflow: &Workflow, now: Timestamp) -> RunSpec {
-        let Self { id, target, trigger, input, metadata, priority, detached, checked: _, rejected: _ } = self;
+        let Self { id, target, trigger, input, metadata, priority, detached, checked: _, ended_by: _ } = self;
         RunSpec {
             id,
             workflow: target.workflow,

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 use crate::workflow::{Json, Metadata, Priority};
 
 /// All that a step asked for, each kind in the order in which it was.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Requests {
     /// Child runs.
     pub spawns: Vec<Spawn>,
@@ -22,8 +22,16 @@ pub struct Requests {
     pub chunks: Vec<String>,
 }
 
+impl Requests {
+    /// How many there are, besides chunks of the stream.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.spawns.len() + self.events.len() + self.schedules.len()
+    }
+}
+
 /// A child run to start.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Spawn {
     /// Which run it will be.
     pub id: RunId,
@@ -42,7 +50,7 @@ pub struct Spawn {
 }
 
 /// An event to push.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Push {
     /// Which event it will be.
     pub id: EventId,
@@ -57,7 +65,7 @@ pub struct Push {
 }
 
 /// A run to schedule.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     /// Which scheduled run it will be.
     pub id: ScheduledId,

@@ -3,18 +3,13 @@
 use std::sync::Arc;
 
 use dormouse_core::id::{RunId, TaskIndex};
-use dormouse_core::new_run::NewRun;
-use dormouse_core::request::{Requests, Spawn};
-use dormouse_core::run::{Effect, Lease, Reason, Run, RunEvent, RunSpec, Status, TaskError, Trigger};
+use dormouse_core::run::{Effect, Lease, Run, RunEvent, RunSpec, Status, Trigger};
 use dormouse_core::wait::{Wait, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::Workflow;
 
-use super::events::Matched;
 use super::shard::{Shard, StepPayload};
 use super::steps::Start;
-use crate::store::rows::{
-    EventWaitRow, IdempotencyRow, IdempotencyScope, JournalEntry, RunWaitRow, Timer, WaitKey, WaitRow,
-};
+use crate::store::rows::{EventWaitRow, JournalEntry, RunWaitRow, Timer, WaitKey, WaitRow};
 use crate::store::{Read, StoreError};
 
 impl Shard {
@@ -29,6 +24,8 @@ impl Shard {
     ) -> Result<(), StoreError> {
         let id = spec.id;
         match effect {
+            // It comes into the queue when they have taken effect.
+            Effect::Enqueue { task } if self.open.has((id, task)) => {}
             Effect::Enqueue { task } => self.queue.push((id, task), &spec.workflow, spec.priority, self.now),
             Effect::Dequeue { task } => self.queue.remove((id, task)),
             Effect::Dispatch { task, lease, resume, time_left } => {
@@ -36,6 +33,8 @@ impl Shard {
                 self.begin_step((id, task), start);
             }
             Effect::Kill { task, lease } => self.kill(id, task, lease),
+            // Its open requests keep the slot.
+            Effect::Release { task } if self.open.has((id, task)) => {}
             Effect::Release { task } => self.node.release((id, task)),
             Effect::OpenWait { task, wait } => self.open_wait(id, task, wait)?,
             Effect::CloseWait { task, wait } => self.close_wait((id, task, wait), payload.settling.take())?,
@@ -63,8 +62,8 @@ impl Shard {
             Effect::DropSnapshot { task } => drop(self.rows.delete_snapshot(id, task)?),
             Effect::DropError { task } => self.rows.delete_task_error(id, task),
             Effect::ApplyRequests { task } => {
-                let asked = (std::mem::take(&mut payload.requests), std::mem::take(&mut payload.matched));
-                self.apply_requests(spec, task, asked)?;
+                let requests = std::mem::take(&mut payload.requests);
+                self.apply_requests((id, task), requests, std::mem::take(&mut payload.matched))?;
             }
             Effect::Record(transition) => {
                 self.rows.append_journal(id, JournalEntry::Transition(transition))?;
@@ -110,8 +109,9 @@ impl Shard {
             }
             WaitCondition::Run(awaited) => {
                 // A run that is not there settles the wait as well; the guest is told so. This one is there,
-                // whatever the rows say by now.
-                if awaited != run && self.status(awaited)?.is_none_or(Status::is_final) {
+                // whatever the rows say by now, and so is a child that is still to be made.
+                let is_there = awaited == run || self.open.has_child(awaited);
+                if !is_there && self.status(awaited)?.is_none_or(Status::is_final) {
                     let outcome = WaitOutcome::Run(awaited);
                     self.follow_up(run, RunEvent::WaitSettled { task, wait: id, outcome });
                 }
@@ -155,52 +155,6 @@ impl Shard {
         Ok(())
     }
 
-    /// Lets everything that a step asked for take effect, together with its result.
-    fn apply_requests(
-        &mut self,
-        spec: &RunSpec,
-        task: TaskIndex,
-        (requests, matched): (Requests, Vec<Matched>),
-    ) -> Result<(), StoreError> {
-        let at = self.now;
-        for text in requests.chunks {
-            self.rows.append_journal(spec.id, JournalEntry::Chunk { at, task, text })?;
-        }
-        for spawn in requests.spawns {
-            self.spawn(spec, spawn)?;
-        }
-        let mut matched = matched.into_iter();
-        for push in requests.events {
-            self.take_in_event(push, matched.next())?;
-        }
-        for schedule in requests.schedules {
-            self.schedule(schedule, Some(spec.id))?;
-        }
-        Ok(())
-    }
-
-    /// Creates a child, of the version that is current by now.
-    fn spawn(&mut self, parent: &RunSpec, mut spawn: Spawn) -> Result<(), StoreError> {
-        // It was checked against the version that was current when the task asked for it.
-        let (mut checked, mut rejected) = (true, None);
-        match self.catalog.workflow(&spawn.target.workflow) {
-            Some(entry) if entry.target == spawn.target => {}
-            Some(entry) => (spawn.target, checked) = (entry.target.clone(), false),
-            None => {
-                let name = &spawn.target.workflow;
-                let error = format!("`{name}` was deleted before the run could begin");
-                rejected = Some((Reason::WorkflowDeleted, TaskError::new(error)));
-            }
-        }
-        if let Some((key, ttl)) = &spawn.idempotency {
-            let row = IdempotencyRow { id: spawn.id.to_bytes(), expires_at: self.now.after(*ttl) };
-            self.rows.put_idempotency(IdempotencyScope::Runs(&spawn.target.workflow), key, &row)?;
-        }
-        let Spawn { id, target, input, metadata, priority, detached, .. } = spawn;
-        let new = NewRun::of(target, id, Trigger::Parent(parent.id), input, metadata);
-        self.create_run(NewRun { priority, detached, checked, rejected, ..new })
-    }
-
     /// Tells those who wait for the run, and ends its children with it when it was cancelled.
     fn finished(&mut self, spec: &RunSpec, run: &Run) -> Result<(), StoreError> {
         let id = spec.id;
@@ -226,19 +180,5 @@ impl Shard {
             Some(rest) => self.leave(&rest),
             None => Ok(()),
         }
-    }
-
-    /// Whether a step spawned runs under idempotency keys that others have taken since it looked.
-    pub(super) fn conflicts(&self, requests: &Requests) -> Result<bool, StoreError> {
-        for spawn in &requests.spawns {
-            if let Some((key, _)) = &spawn.idempotency
-                && let Some(row) =
-                    self.rows.idempotency(IdempotencyScope::Runs(&spawn.target.workflow), key)?
-                && row.expires_at > self.now
-            {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }

@@ -17,6 +17,7 @@ mod persist;
 mod post_commit;
 mod queue;
 mod recovery;
+mod requests;
 mod retention;
 mod scheduled;
 mod shard;

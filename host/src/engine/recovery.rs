@@ -20,6 +20,7 @@ impl Shard {
         };
         paused.iter().for_each(|name| self.queue.pause(name));
         self.recover_limits()?;
+        self.recover_open_requests()?;
         // The last host may not have come to let them go.
         self.maybe_unneeded = self.rows.modules()?.into_iter().map(|module| module.digest).collect();
         let mut waiting: Vec<(Timestamp, RunId, TaskIndex)> = Vec::new();
@@ -27,6 +28,8 @@ impl Shard {
             let Some(run) = self.rows.run_state(id)? else { continue };
             for (index, task) in (0..).map(TaskIndex).zip(&run.tasks) {
                 match task.queued_at {
+                    // Its step has ended, and it goes on when what that asked for has taken effect.
+                    _ if self.open.has((id, index)) => {}
                     Some(since) => waiting.push((since, id, index)),
                     None if task.status == Status::Running => {
                         tracing::warn!(run.id = %id, "the last host did not live to finish a step; it is repeated");

@@ -25,7 +25,8 @@ use super::metrics::QueueState;
 use super::node::Node;
 use super::post_commit::{PostCommit, Started};
 use super::queue::ReadyQueue;
-use super::work::Filters;
+use super::requests::OpenTasks;
+use super::work::{Filters, Turns};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
@@ -111,8 +112,11 @@ pub(crate) struct Shard {
     pub(super) being_matched: HashSet<EventId>,
     /// Pushes that wait for that.
     pub(super) pushes: Vec<UnansweredPush>,
+    /// Tasks with requests that have not taken effect.
+    pub(super) open: OpenTasks,
     /// Whether something may be left to be done in portions.
     pub(super) has_work: bool,
+    pub(super) turns: Turns,
     /// Callers of `AwaitIdle`.
     pub(super) idlers: Vec<oneshot::Sender<Option<Timestamp>>>,
 }
@@ -138,7 +142,9 @@ impl Shard {
             match_until: Instant::now(),
             being_matched: HashSet::new(),
             pushes: Vec::new(),
+            open: OpenTasks::default(),
             has_work: true,
+            turns: Turns::default(),
             idlers: Vec::new(),
         }
     }
@@ -185,11 +191,11 @@ impl Shard {
             self.checked.add(id);
         }
         let workflow = &version.definition;
-        let rejected = new.rejected.take();
+        let ended_by = new.ended_by.take();
         let spec = new.into_spec(workflow, self.now);
-        let event = match rejected {
+        let event = match ended_by {
             None => self.admit(&spec, workflow)?,
-            Some((reason, error)) => RunEvent::Rejected { reason, error },
+            Some(event) => event,
         };
         let run = Run::new(workflow.tasks.len());
         self.rows.begin_journal(id);

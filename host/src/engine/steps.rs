@@ -22,12 +22,13 @@ use super::command::Command;
 use super::events::Matched;
 use super::node::StepHandle;
 use super::queue::TaskKey;
+use super::requests::AT_ONCE_MAX;
 use super::shard::{Loaded, Shard, StepPayload};
 use crate::runtime::{
     GuestLine, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest,
     TargetError,
 };
-use crate::store::rows::{IdempotencyScope, JournalEntry, LogLine, RunRow, WaitRow};
+use crate::store::rows::{HeldEnd, IdempotencyScope, JournalEntry, LogLine, RunRow, WaitRow};
 use crate::store::{Read, StoreError, View};
 use crate::triggers::Matching;
 
@@ -363,24 +364,33 @@ impl Shard {
         end: StepEnd,
         matched: Vec<Matched>,
     ) -> Result<(), StoreError> {
+        if self.open.has((run, task)) {
+            // The step has ended before.
+            return Ok(());
+        }
         let StepEnd { ran, outcome, requests, taken } = end;
         self.shared.metrics.step_ended(ran);
         if self.conflicts(&requests)? {
             let event = RunEvent::StepEnded { task, lease, ran, result: StepResult::Conflicted };
             return self.apply(run, event, StepPayload::default());
         }
-        let mut payload = StepPayload { requests, matched, ..StepPayload::default() };
+        let mut saved = Vec::new();
         let result = match outcome {
+            StepOutcome::Completed { output } if requests.count() > AT_ONCE_MAX => {
+                self.hold_end((run, task), HeldEnd { lease, ran, output }, requests, matched)?;
+                return Ok(());
+            }
             StepOutcome::Completed { output } => StepResult::Completed { output },
             StepOutcome::Failed { reason, error, retryable } => {
                 StepResult::Failed { reason, error, retryable, chance: self.shared.clock.chance() }
             }
             StepOutcome::Suspended { waits, dropped, snapshot } => {
                 self.shared.metrics.snapshot_taken(snapshot.len());
-                payload.snapshot = snapshot;
+                saved = snapshot;
                 self.suspended((run, task), waits, dropped, taken)?
             }
         };
+        let payload = StepPayload { requests, matched, snapshot: saved, settling: None };
         self.apply(run, RunEvent::StepEnded { task, lease, ran, result }, payload)
     }
 
@@ -432,6 +442,10 @@ impl Shard {
     /// Stops every running step; the next host repeats it. No slot is granted any more.
     pub(super) fn give_steps_back(&mut self) -> Result<(), StoreError> {
         for ((run, task), handle) in self.node.close() {
+            if self.open.has((run, task)) {
+                // Its step has ended.
+                continue;
+            }
             self.post_commit.kills.push(handle);
             self.apply(run, RunEvent::HostLost { task, crashed: false }, StepPayload::default())?;
         }

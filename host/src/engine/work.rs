@@ -17,15 +17,15 @@ use super::shard::Shard;
 use crate::store::rows::{
     EventRow, EventWaitRow, JournalEntry, LogLine, LookBack, RunWaitRow, ScheduledStatus, Work,
 };
-use crate::store::{Read, StoreError};
+use crate::store::{Read, StoreError, WorkingSet};
 use crate::triggers::Matching;
 
 /// Longest that the deciding thread works on what is left over before it looks at commands again. One
 /// evaluation of a filter may exceed it, which has a budget of its own.
 const PORTION_TIME: Duration = Duration::from_millis(4);
 
-/// Most pieces of work that take turns.
-const TURNS_MAX: usize = 8;
+/// Most pieces of work that get their turn at once.
+const TURNS_MAX: usize = if cfg!(test) { 1 } else { 8 };
 
 /// Most tasks, children or scheduled runs that are seen to in one portion: each loads and writes a run.
 const PORTION_RUNS: usize = 64;
@@ -49,9 +49,13 @@ impl Shard {
             return Ok(());
         }
         let begun = Instant::now();
-        let left = self.rows.work(TURNS_MAX)?;
-        self.has_work = !left.is_empty();
-        for (number, work) in left {
+        // An event that is pushed here has no time of its own to be held against waits.
+        self.match_until = begun + PORTION_TIME;
+        for _ in 0..TURNS_MAX {
+            let Some((number, work)) = self.turns.next(&mut self.rows)? else {
+                self.has_work = false;
+                break;
+            };
             let rest = self.portion(work, begun)?;
             self.rows.replace_work(number, rest.as_ref())?;
             self.settle()?;
@@ -86,6 +90,7 @@ impl Shard {
                 }
             },
             Work::LookBack(at) => self.look_back(at, begun + PORTION_TIME),
+            Work::ApplyRequests { run, task } => self.apply_open_requests((run, task), begun + PORTION_TIME),
         }
     }
 
@@ -234,6 +239,37 @@ impl Shard {
         let Some(WaitCondition::Event { key_pattern, index, .. }) = condition else { return Ok(None) };
         let row = self.rows.event_wait(&key_pattern, index.as_ref(), (run, task, wait))?;
         Ok(row.filter(|row| row.settled_by.is_none()))
+    }
+}
+
+/// Whose turn it is: one after the other, in passes. What is left during a pass has its turn in the next one,
+/// so that no stream of new work keeps the rest waiting.
+#[derive(Default)]
+pub(super) struct Turns {
+    /// The number of the first work there was when the pass began. All before it is done.
+    first: u64,
+    next: u64,
+    /// Work with this number or a higher one is not part of the pass.
+    end: u64,
+}
+
+impl Turns {
+    fn next(&mut self, rows: &mut WorkingSet) -> Result<Option<(u64, Work)>, StoreError> {
+        let mut next = match self.next < self.end {
+            true => rows.next_work(self.next)?.filter(|(number, _)| *number < self.end),
+            false => None,
+        };
+        if next.is_none() {
+            next = rows.next_work(self.first)?;
+            if let Some((number, _)) = next {
+                self.first = number;
+                self.end = rows.work_end()?;
+            }
+        }
+        if let Some((number, _)) = next {
+            self.next = number + 1;
+        }
+        Ok(next)
     }
 }
 

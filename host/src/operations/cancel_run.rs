@@ -23,7 +23,7 @@ pub(crate) async fn cancel_runs(host: &Host, ids: Vec<RunId>) -> Result<Outcomes
 }
 
 pub(crate) fn decide(shard: &mut Shard, id: RunId) -> Handled<()> {
-    let status = shard.status(id)?.ok_or_else(|| unknown_run(id))?;
+    let status = shard.find_run(id)?.ok_or_else(|| unknown_run(id))?;
     if status.is_final() {
         let text = format!("run {id} has ended: it is {}", status.word());
         return Err(Error::conflict("run_ended", text).into());

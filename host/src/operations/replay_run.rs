@@ -50,6 +50,7 @@ fn check(host: &Host, id: RunId, input: Option<Json>) -> Result<Replay> {
 
 fn decide(shard: &mut Shard, request: Replay) -> Handled<RunId> {
     let Replay { id, input, fitting } = request;
+    shard.find_run(id)?;
     let Some((spec, run)) = shard.run(id)? else { return Err(unknown_run(id).into()) };
     if !run.status.is_final() {
         let text = format!("run {id} is {}; cancel it or let it end first", run.status.word());

@@ -11,7 +11,6 @@ use dormouse_core::workflow::{Json, Metadata, Priority};
 use super::Result;
 use super::bulk::{Outcomes, decide_each, handle_valid};
 use crate::engine::{Handled, Host, Shard, Started, find_workflow};
-use crate::store::Read;
 use crate::store::rows::{IdempotencyRow, IdempotencyScope};
 
 /// A call of a workflow.
@@ -75,7 +74,7 @@ pub(crate) fn decide(shard: &mut Shard, fitting: Target, request: StartRun) -> H
     let checked = entry.target == fitting;
     let target = entry.target.clone();
     if let Some((key, _)) = &idempotency
-        && let Some(row) = shard.rows.idempotency(IdempotencyScope::Runs(&target.workflow), key)?
+        && let Some(row) = shard.idempotent_run(&target.workflow, key)?
         && row.expires_at > shard.now
         && shard.status(RunId::from_bytes(row.id))?.is_some()
     {

@@ -74,6 +74,8 @@ const RULES: &[fn(&mut Check<'_>) -> Result] = &[
     timers::event_pattern_waits,
     timers::run_waits,
     timers::work,
+    timers::open_requests,
+    timers::held_ends,
     triggers::crons,
     triggers::cron_names,
     triggers::scheduled,

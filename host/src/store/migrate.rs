@@ -26,7 +26,7 @@ use super::view::View;
 use super::working_set::{WorkingSet, encode};
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 
 /// Row of `meta`: the format as four bytes, big endian. Every format that will ever be keeps it.
 pub(super) const FORMAT_KEY: &str = "format";
@@ -121,7 +121,9 @@ pub(super) fn bring_up_to_date(database: &Database, identity: Identity) -> Resul
                 put_timers_in_lines(txn)?;
                 txn.delete_table(ACTIVE_TASKS)?;
             }
-            make_waits_rows(txn)?;
+            if identity.format < 4 {
+                make_waits_rows(txn)?;
+            }
             if identity.format < 2 { put_meta(txn, LIVE_RUNS_UNKNOWN_KEY, &[]) } else { Ok(()) }
         })?;
     }

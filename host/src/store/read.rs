@@ -16,9 +16,9 @@ use super::error::StoreError;
 use super::keys::{self, NAMESPACE, SCHEDULED_STATUSES};
 use super::records::Counts;
 use super::rows::{
-    ConcurrencyRow, CronRow, Due, EndedRun, EndedScheduled, EventRow, EventWaitRow, IdempotencyRow,
-    IdempotencyScope, JournalEntry, ModuleRow, RunRow, RunWaitRow, ScheduledRow, ScheduledStatus, TimerLine,
-    VersionRow, WAITS_SHOWN_MAX, WaitKey, WaitRow, Work, WorkflowRow,
+    ConcurrencyRow, CronRow, Due, EndedRun, EndedScheduled, EventRow, EventWaitRow, HeldEnd, IdempotencyRow,
+    IdempotencyScope, JournalEntry, ModuleRow, OpenRequests, RunRow, RunWaitRow, ScheduledRow,
+    ScheduledStatus, TimerLine, VersionRow, WAITS_SHOWN_MAX, WaitKey, WaitRow, Work, WorkflowRow,
 };
 use super::source::{Access, Order, Source, Span, visit_merged};
 use super::tables;
@@ -334,9 +334,32 @@ pub(crate) trait Read: Source + Sized {
         self.scan_keys(tables::TIMERS, Span::under(line))?.take_while(is_due).take(limit).collect()
     }
 
-    /// Up to `limit` things that are left to be done, in the order in which they were left.
-    fn work(&self, limit: usize) -> Result<Vec<(u64, Work)>> {
-        self.scan(tables::WORK, Span::all())?.take(limit).collect()
+    /// The first of the things that are left to be done, of those with this number or a higher one.
+    fn next_work(&self, from: u64) -> Result<Option<(u64, Work)>> {
+        self.scan(tables::WORK, Span::all().from(from))?.next().transpose()
+    }
+
+    /// The first of what the last step of a task asked for and what has not taken effect, with its number.
+    fn open_requests(&self, run: RunId, task: TaskIndex) -> Result<Option<(u64, OpenRequests)>> {
+        let first = self.scan(tables::OPEN_REQUESTS, Span::under((run, task)))?.next().transpose()?;
+        Ok(first.map(|((.., number), requests)| (number, requests)))
+    }
+
+    /// All requests that have not taken effect: of each task in order, by their numbers.
+    fn visit_open_requests(
+        &self,
+        mut visit: impl FnMut((RunId, TaskIndex), u64, OpenRequests),
+    ) -> Result<()> {
+        for row in self.scan(tables::OPEN_REQUESTS, Span::all())? {
+            let ((run, task, number), requests) = row?;
+            visit((run, task), number, requests);
+        }
+        Ok(())
+    }
+
+    /// The ends of steps of which the runs have not heard.
+    fn held_ends(&self) -> Result<Vec<((RunId, TaskIndex), HeldEnd)>> {
+        self.scan(tables::HELD_ENDS, Span::all())?.collect()
     }
 
     /// Up to `limit` of those who wait for the end of a run.

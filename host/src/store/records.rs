@@ -5,6 +5,7 @@
 mod catalog;
 mod definition;
 mod journal;
+mod requests;
 mod run;
 mod trigger;
 mod work;

@@ -1,11 +1,14 @@
 //! The rows that go in and out of the store, as the rest of the host sees them. How they are
 //! written down is in `records.rs` and `FORMAT.md`.
 
+use std::time::Duration;
+
 use dormouse_core::id::{
     CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
 };
 use dormouse_core::log::LogLevel;
-use dormouse_core::run::{Run, RunSpec, Status, TaskTimer, Transition};
+use dormouse_core::request::Requests;
+use dormouse_core::run::{Lease, Run, RunSpec, Status, TaskTimer, Transition};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{FilterIndex, Wait, WaitCondition};
 use dormouse_core::workflow::{CronSpec, Json, Metadata, Priority, Workflow};
@@ -176,6 +179,27 @@ pub(crate) enum Work {
     MatchEvent { event: EventId, cursor: WaitCursor },
     /// A wait is to look back further.
     LookBack(LookBack),
+    /// A step has ended, and what it asked for takes effect.
+    ApplyRequests { run: RunId, task: TaskIndex },
+}
+
+/// Some of what a step asked for that ended, and that has not taken effect.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct OpenRequests {
+    /// When the step ended.
+    pub(crate) at: Timestamp,
+    /// Without chunks of the stream.
+    pub(crate) requests: Requests,
+}
+
+/// The end of a step that completed its task, of which the run hears when all that the step asked for has
+/// taken effect.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HeldEnd {
+    pub(crate) lease: Lease,
+    /// How long the step really ran.
+    pub(crate) ran: Duration,
+    pub(crate) output: Json,
 }
 
 /// How far a wait has looked back for events.

@@ -15,8 +15,8 @@ use redb::{TableDefinition, TableHandle};
 use super::keys::Namespace;
 use super::records::Counts;
 use super::rows::{
-    CronRow, Due, EventRow, EventWaitRow, IdempotencyRow, JournalRow, ModuleRow, ScheduledRow,
-    ScheduledStatus, VersionRow, WaitRow, Work, WorkflowRow,
+    CronRow, Due, EventRow, EventWaitRow, HeldEnd, IdempotencyRow, JournalRow, ModuleRow, OpenRequests,
+    ScheduledRow, ScheduledStatus, VersionRow, WaitRow, Work, WorkflowRow,
 };
 
 /// To the database every key and every row is just bytes.
@@ -71,6 +71,10 @@ tables! {
     RUN_CHILDREN = "run-children": (RunId, RunId) => ();
     /// In parts, so that they fill the pages of the database; `parts.rs` says how.
     SNAPSHOTS = "snapshots": (RunId, TaskIndex, u8) => Vec<u8>;
+    /// What steps asked for that have ended, by number, in the order in which it takes effect.
+    OPEN_REQUESTS = "open-requests": (RunId, TaskIndex, u64) => OpenRequests;
+    /// Ends of steps that wait for that.
+    HELD_ENDS = "held-ends": (RunId, TaskIndex) => HeldEnd;
     /// By their line, then by their time.
     TIMERS = "timers": Due => ();
     /// Waits for events of exactly one key.

@@ -33,6 +33,8 @@ pub(crate) struct WorkingSet {
     counts: CountChanges,
     /// When the first timer of each line is due; `None` while that has to be looked up.
     pub(super) first_due: [Option<FirstDue>; TimerLine::ALL.len()],
+    /// The number of the next work that is left, once that was looked up.
+    pub(super) next_work_number: Option<u64>,
     /// Entries of journals that become rows when the change set is closed.
     pub(super) journals: HashMap<RunId, NewEntries>,
     /// The ends of the journals that the last change set has appended to.
@@ -75,6 +77,7 @@ impl WorkingSet {
             written: Written::default(),
             counts: BTreeMap::new(),
             first_due: [None; TimerLine::ALL.len()],
+            next_work_number: None,
             journals: HashMap::new(),
             journals_before: HashMap::new(),
         }

@@ -1,6 +1,7 @@
 //! Everything that can be written, except runs. Indexes follow the rows that they lead to.
 
 mod journal;
+mod requests;
 mod runs;
 mod waits;
 
@@ -92,8 +93,21 @@ impl WorkingSet {
 
     /// Leaves something to be done later, behind all that was left before.
     pub(crate) fn put_work(&mut self, work: &Work) -> Result<()> {
+        let number = self.work_end()?;
+        self.next_work_number = Some(number + 1);
+        self.insert(tables::WORK, number, work)
+    }
+
+    /// The number that what is left next will have. It is looked up once: the rows of what is done would be
+    /// passed over each time.
+    pub(crate) fn work_end(&mut self) -> Result<u64> {
+        if let Some(number) = self.next_work_number {
+            return Ok(number);
+        }
         let last = self.scan_keys_in(tables::WORK, Span::all(), Order::Descending)?.next().transpose()?;
-        self.insert(tables::WORK, last.map_or(0, |last| last + 1), work)
+        let number = last.map_or(0, |last| last + 1);
+        self.next_work_number = Some(number);
+        Ok(number)
     }
 
     /// The same in the place of what was there.

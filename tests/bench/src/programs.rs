@@ -29,6 +29,9 @@ pub(crate) const PARENT: &str = "parent";
 /// Does what its input says, a list of things to do.
 pub(crate) const SCRIPT: &str = "script";
 
+/// Logs without end.
+pub(crate) const LOG_FLOOD: &str = "log-flood";
+
 /// Says what it knows of its run.
 pub(crate) const ABOUT: &str = "about";
 

@@ -78,6 +78,8 @@ pub(super) struct World {
     known: Vec<RunId>,
     /// Steps that have ended, modules that were deployed and waits that were opened so far.
     numbers: (u32, u8, u64),
+    /// How often a change set was closed, and an engine killed, while some task had open requests.
+    pub(super) with_open_requests: (usize, usize),
 }
 
 struct Closed {
@@ -140,6 +142,7 @@ impl World {
             started: Vec::new(),
             known: Vec::new(),
             numbers: (0, 0, 0),
+            with_open_requests: (0, 0),
         };
         world.decide(declare_crons);
         world
@@ -390,6 +393,7 @@ impl World {
             let state = state.task(task).unwrap();
             is_current(state.status, (state.attempt, state.epoch), lease)
         });
+        let is_current = is_current && !self.shard().open.has((run, task));
         let told = self.begin(position, is_current);
         if is_last_time {
             self.steps.swap_remove(position);
@@ -476,7 +480,7 @@ impl World {
     fn requests(&mut self, number: u32) -> Requests {
         let mut requests = Requests { chunks: vec![mark(number)], ..Requests::default() };
         if self.once_in(3) && self.live_runs() < LIVE_MAX {
-            for n in 0..=self.roll(2) {
+            for n in 0..=self.roll(5) {
                 let key = (n == 0 && self.once_in(3)).then(|| (self.dice.byte(3).to_string(), KEY_TTL));
                 requests.spawns.push(Spawn {
                     id: self.machine.clock.run_id(),
@@ -626,17 +630,29 @@ impl World {
     fn verify_indexes(&mut self) {
         let shard = self.shard.as_ref().unwrap();
         let (mut queued, mut running) = (0, 0);
+        let open: Vec<_> = shard.open.tasks().collect();
+        self.with_open_requests.0 += usize::from(!open.is_empty());
         for status in [Status::Queued, Status::Running] {
             let count = |id| {
                 let run: Run = shard.rows.run_state(id).unwrap().unwrap();
-                queued += run.tasks.iter().filter(|task| task.queued_at.is_some()).count();
+                let queued_at = |index: usize| run.tasks[index].queued_at;
+                let is_held = |index: &usize| open.contains(&(id, TaskIndex(u8::try_from(*index).unwrap())));
+                let in_queue = (0..run.tasks.len()).filter(|index| queued_at(*index).is_some());
+                queued += in_queue.filter(|index| !is_held(index)).count();
                 running += run.tasks.iter().filter(|task| task.status == Status::Running).count();
                 ControlFlow::Continue(())
             };
             shard.rows.visit_run_ids(None, Some(status), None, count).unwrap();
         }
         assert_eq!(shard.queue.waiting().0, queued, "tasks in the queue");
-        assert_eq!(shard.node.running(), running, "steps under way");
+        let runs = |(run, task): &(RunId, TaskIndex)| {
+            let run = shard.rows.run_state(*run).unwrap();
+            run.is_some_and(|run| run.task(*task).unwrap().status == Status::Running)
+        };
+        let resting = open.iter().filter(|key| !runs(key)).count();
+        let has_stopped = shard.node.running() + shard.node.free_slots() == 0;
+        let expected = if has_stopped { 0 } else { running + resting };
+        assert_eq!(shard.node.running(), expected, "steps under way and tasks with open requests");
     }
 
     fn commit(&mut self) {
@@ -803,6 +819,7 @@ impl World {
         drop(view);
         let mut shard = self.machine.shard(store);
         shard.recover().unwrap();
+        self.with_open_requests.1 += usize::from(shard.open.tasks().next().is_some());
         self.shard = Some(shard);
         self.decide(|_| {});
     }
@@ -829,6 +846,9 @@ impl World {
             }
             // Some steps start when their module is durable.
             self.finish_commit();
+            while self.shard().has_work {
+                self.decide(|_| {});
+            }
             if self.steps.is_empty() {
                 let Some(next) = self.shard().next_timer().unwrap() else { break };
                 self.machine.clock.jump_to(next);

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 
 use dormouse_core::id::{RunId, TaskIndex};
-use dormouse_core::run::{TaskRun, TaskTimer};
+use dormouse_core::run::{Lease, Status, TaskRun, TaskTimer};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{FilterIndex, WaitCondition};
 
 use super::runs::timer_word;
 use super::{Check, Look, Result};
+use crate::store::read::Read;
 use crate::store::rows::{Due, EventWaitRow, ScheduledStatus, Timer, WaitKey, WaitRow, Work};
 use crate::store::tables::{
-    BACKLOGS, CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, RUN_STATES, RUN_WAITS, SCHEDULED, TIMERS,
-    Table, WAITS, WORK,
+    BACKLOGS, CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, HELD_ENDS, OPEN_REQUESTS, RUN_STATES,
+    RUN_WAITS, SCHEDULED, TIMERS, Table, WAITS, WORK,
 };
 use crate::store::waits::{EventWaitPlace, place};
 
@@ -222,6 +223,9 @@ pub(super) fn work(check: &mut Check<'_>) -> Result {
             Work::MatchEvent { event, .. } => {
                 check.is_there(EVENTS, event)? || check.may_be_gone(event.time())
             }
+            Work::ApplyRequests { run, task } => {
+                check.view.open_requests(run, task)?.is_some() || check.is_there(HELD_ENDS, (run, task))?
+            }
             // The wait may have settled meanwhile.
             Work::LookBack(_) | Work::CancelScheduled { .. } => true,
         };
@@ -230,6 +234,50 @@ pub(super) fn work(check: &mut Check<'_>) -> Result {
         }
         Ok(())
     })
+}
+
+/// What a step asked for is there as long as it is to take effect.
+pub(super) fn open_requests(check: &mut Check<'_>) -> Result {
+    let under_way = under_way(check)?;
+    check.each(OPEN_REQUESTS, |check, (run, task, number), _| {
+        if !under_way.contains(&(run, task)) {
+            check.report(OPEN_REQUESTS, format!("{run} {} {number}", task.0), "no work is left to apply it");
+        }
+        Ok(())
+    })
+}
+
+/// The end of a step is held while the task runs, unless that was cancelled, and what it asked for takes
+/// effect.
+pub(super) fn held_ends(check: &mut Check<'_>) -> Result {
+    let under_way = under_way(check)?;
+    check.each(HELD_ENDS, |check, (run, task), end| {
+        let row = format!("{run} {}", task.0);
+        if !under_way.contains(&(run, task)) {
+            check.report(HELD_ENDS, &row, "no work is left after which the run hears of it");
+        }
+        let lease = |task: &TaskRun| Lease { attempt: task.attempt, epoch: task.epoch };
+        let runs = |task: &TaskRun| task.status == Status::Running && lease(task) == end.lease;
+        if let Look::There(state) = check.look(RUN_STATES, run)?
+            && !state.status.is_final()
+            && !state.task(task).is_some_and(runs)
+        {
+            check.report(HELD_ENDS, &row, "the task does not run that step");
+        }
+        Ok(())
+    })
+}
+
+/// The tasks whose steps have ended and whose requests take effect.
+fn under_way(check: &mut Check<'_>) -> Result<BTreeSet<(RunId, TaskIndex)>> {
+    let mut under_way = BTreeSet::new();
+    check.each(WORK, |_, _, work| {
+        if let Work::ApplyRequests { run, task } = work {
+            under_way.insert((run, task));
+        }
+        Ok(())
+    })?;
+    Ok(under_way)
 }
 
 /// Whether it holds of a task run, which must be there. Nothing is said of one that cannot be read.

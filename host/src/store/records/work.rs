@@ -10,11 +10,35 @@ use crate::store::rows::{Behind, LookBack, WaitCursor, Work};
 
 #[derive(Serialize, Deserialize)]
 enum StoredWork {
-    TellWaiters { awaited: StoredId },
-    CancelChildren { parent: StoredId, after: Option<StoredId> },
-    CancelScheduled { workflow: String, made_before: u64, after: Option<(u64, StoredId)> },
-    MatchEvent { event: StoredId, cursor: StoredCursor },
-    LookBack { run: StoredId, task: u8, wait: u64, since: u64, before: Option<StoredId>, looked_at: u32 },
+    TellWaiters {
+        awaited: StoredId,
+    },
+    CancelChildren {
+        parent: StoredId,
+        after: Option<StoredId>,
+    },
+    CancelScheduled {
+        workflow: String,
+        made_before: u64,
+        after: Option<(u64, StoredId)>,
+    },
+    MatchEvent {
+        event: StoredId,
+        cursor: StoredCursor,
+    },
+    LookBack {
+        run: StoredId,
+        task: u8,
+        wait: u64,
+        since: u64,
+        before: Option<StoredId>,
+        looked_at: u32,
+    },
+    /// Since format 5 of the store.
+    ApplyRequests {
+        run: StoredId,
+        task: u8,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,6 +87,7 @@ impl From<Work> for StoredWork {
                 before: before.map(EventId::to_bytes),
                 looked_at,
             },
+            Work::ApplyRequests { run, task } => Self::ApplyRequests { run: run.to_bytes(), task: task.0 },
         }
     }
 }
@@ -93,6 +118,9 @@ impl TryFrom<StoredWork> for Work {
                 before: before.map(EventId::from_bytes),
                 looked_at,
             }),
+            StoredWork::ApplyRequests { run, task } => {
+                Self::ApplyRequests { run: RunId::from_bytes(run), task: TaskIndex(task) }
+            }
         })
     }
 }

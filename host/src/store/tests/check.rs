@@ -117,6 +117,9 @@ fn sound() -> Store {
                 })?;
             }
             tx.put_work(&Work::CancelChildren { parent: run_id(3), after: None })?;
+            tx.put_work(&Work::ApplyRequests { run: run_id(3), task: TASK })?;
+            tx.put_open_requests((run_id(3), TASK, 0), &open_requests())?;
+            tx.put_held_end(run_id(3), TASK, &held_end())?;
             tx.put_run_wait(RunWaitRow { awaited: run_id(2), run: run_id(1), task: TASK, wait: RUN })?;
             tx.put_concurrency(&place(2))?;
             tx.put_cron(&CronRow { last_run: Some(run_id(2)), unfinished: vec![run_id(2)], ..cron() })?;
@@ -421,6 +424,25 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| tx.put_cron(&CronRow { unfinished: Vec::new(), ..cron() }), "crons", "holds times back"),
     (|tx| tx.put_cron(&CronRow { unfinished: vec![run_id(3)], ..cron() }), "crons", "which has ended"),
     (|tx| tx.put_work(&Work::TellWaiters { awaited: run_id(9) }), "work", "what it is about is not there"),
+    (
+        |tx| tx.put_work(&Work::ApplyRequests { run: run_id(2), task: TASK }),
+        "work",
+        "what it is about is not there",
+    ),
+    (
+        |tx| tx.put_open_requests((run_id(2), TASK, 0), &open_requests()),
+        "open-requests",
+        "no work is left to apply it",
+    ),
+    (|tx| tx.put_held_end(run_id(9), TASK, &held_end()), "held-ends", "no work is left after which"),
+    (
+        |tx| {
+            tx.put_work(&Work::ApplyRequests { run: run_id(2), task: TASK })?;
+            tx.put_held_end(run_id(2), TASK, &held_end())
+        },
+        "held-ends",
+        "does not run that step",
+    ),
     (|tx| tx.put_concurrency(&place(3)), "concurrency", "still takes a place"),
     (|tx| tx.put_concurrency(&place(9)), "concurrency", "is not there"),
     (|tx| tx.put_concurrency(&ConcurrencyRow { index: 7, ..place(2) }), "concurrency", "no such limit"),

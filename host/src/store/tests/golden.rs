@@ -390,9 +390,25 @@ fn records_are_written_as_they_always_were() {
             }),
             "0104018bcfe5680171018101010101010101020381d095ffbc3101018bcfe568027202820202020202020207",
         ),
+        (
+            "work: requests",
+            Work::ApplyRequests { run: run_id(1), task: TaskIndex(2) },
+            "0105018bcfe568017101810101010101010102",
+        ),
     ] {
         golden.record(what, 0, work, should_be);
     }
+    golden.record(
+        "open requests",
+        (run_id(1), TaskIndex(2), 3),
+        open_requests(),
+        "\
+         0185d095ffbc3101018bcfe5680272028202020202020202046d61696c03010101010101010101010101 \
+         0101010101010101010101010101010101010101013101047465616d04626c756501020101016b3c0001 \
+         018bcfe568017101810101010101010103612e62013201047465616d04626c75650001018bcfe5680171 \
+         018101010101010101046d61696c83d095ffbc3101330001 01",
+    );
+    golden.record("held end", (run_id(1), TaskIndex(2)), held_end(), "0101040 0809bee02025b5d");
     golden.record(
         "cron",
         cron_id(1),

@@ -236,6 +236,8 @@ proptest! {
         let [path, value] = [String::new(), String::new()];
         damage.record((NAMESPACE, wait.key_pattern.clone(), path, value, wait.run, wait.task, wait.wait), &wait);
         damage.record(0, &Work::TellWaiters { awaited: run_id(1) });
+        damage.record((run_id(1), TaskIndex(0), 0), &open_requests());
+        damage.record((run_id(1), TaskIndex(0)), &held_end());
         damage.record(cron_id(1), &cron());
         damage.record((workflow_name("mail"), cron_name("daily")), &cron_id(1));
         damage.record(scheduled_id(1), &scheduled(1));

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use dormouse_core::id::*;
 use dormouse_core::log::LogLevel;
+use dormouse_core::new_run::Target;
+use dormouse_core::request::*;
 use dormouse_core::run::*;
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::*;
@@ -323,4 +325,38 @@ pub(super) fn event(n: u8) -> EventRow {
 
 pub(super) fn idempotency() -> IdempotencyRow {
     IdempotencyRow { id: run_id(1).to_bytes(), expires_at: at(1000) }
+}
+
+pub(super) fn open_requests() -> OpenRequests {
+    let spawn = Spawn {
+        id: run_id(2),
+        target: Target { workflow: workflow_name("mail"), version: Version(3), module: digest(1) },
+        input: Json::trusted("1"),
+        metadata: metadata(),
+        priority: Priority::new(2),
+        detached: true,
+        idempotency: Some(("k".to_owned(), Duration::from_secs(60))),
+    };
+    let push = Push {
+        id: event_id(1),
+        key: "a.b".to_owned(),
+        payload: Json::trusted("2"),
+        metadata: metadata(),
+        priority: None,
+    };
+    let schedule = Schedule {
+        id: scheduled_id(1),
+        workflow: workflow_name("mail"),
+        trigger_at: at(3),
+        input: Json::trusted("3"),
+        metadata: Metadata::default(),
+        priority: Priority::new(1),
+    };
+    let (spawns, events, schedules) = (vec![spawn], vec![push], vec![schedule]);
+    OpenRequests { at: at(5), requests: Requests { spawns, events, schedules, chunks: Vec::new() } }
+}
+
+pub(super) fn held_end() -> HeldEnd {
+    let (ran, output) = (Duration::from_millis(6), Json::trusted("[]"));
+    HeldEnd { lease: Lease { attempt: 1, epoch: 4 }, ran, output }
 }

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::Bench;
@@ -34,6 +35,9 @@ const WINDOW: Duration = Duration::from_secs(5);
 /// How long `steady` fills the store.
 const STEADY_FILL: Duration = Duration::from_secs(60);
 
+/// What a run of `long` works on, and returns: with less, an hour is over before the store has 10 GB.
+const LONG_INPUT_BYTES: usize = 1_000;
+
 /// A store grows slower the larger it is: this much more time is given to fill it than the new one
 /// lets expect.
 const SLACK: f64 = 1.25;
@@ -52,20 +56,27 @@ const GONE_MIN: f64 = 0.9;
 /// A minute of filling and a minute of the steady state.
 pub(crate) async fn steady(bench: &Bench, rows: &mut Vec<Row>) -> Result<()> {
     let fill = STEADY_FILL / if bench.quick { 10 } else { 1 };
-    age(bench, u64::MAX, fill, rows).await
+    age(bench, u64::MAX, fill, programs::echo(), rows).await
 }
 
 /// A store of many bytes, or an hour, whichever comes first.
 pub(crate) async fn long(bench: &Bench, rows: &mut Vec<Row>) -> Result<()> {
-    age(bench, bench.long_bytes, bench.long / 2, rows).await
+    let input = Value::String("x".repeat(LONG_INPUT_BYTES));
+    age(bench, bench.long_bytes, bench.long / 2, input, rows).await
 }
 
-async fn age(bench: &Bench, bytes_max: u64, fill_max: Duration, rows: &mut Vec<Row>) -> Result<()> {
+async fn age(
+    bench: &Bench,
+    bytes_max: u64,
+    fill_max: Duration,
+    input: Value,
+    rows: &mut Vec<Row>,
+) -> Result<()> {
     let measured = MEASURED / if bench.quick { 10 } else { 1 };
     let host = bench.start_host_behind(None, &ARGUMENTS).await?;
-    runs(&host, measured / 4).await?;
+    runs(&host, &input, measured / 4).await?;
     let before = allocated_bytes(&host.store())?;
-    let new = runs(&host, measured).await?;
+    let new = runs(&host, &input, measured).await?;
     let bytes_each =
         (allocated_bytes(&host.store())?.saturating_sub(before)) as f64 / new.latencies.len() as f64;
     drop(host);
@@ -77,7 +88,7 @@ async fn age(bench: &Bench, bytes_max: u64, fill_max: Duration, rows: &mut Vec<R
     let mut host = bench.start_host_behind(Some(KEPT - fill / 2), &ARGUMENTS).await?;
     clock_is_behind(&host, KEPT - fill / 2).await?;
     let began = Instant::now();
-    let filled = under_load(&host, fill, bytes_max).await?;
+    let filled = under_load(&host, &input, fill, bytes_max).await?;
     let note = format!("{} runs in {:.0} s", filled.runs, filled.elapsed.as_secs_f64());
     rows.push(
         Row::new("64 clients, runs, filling the store", filled.per_second(), Unit::PerSecond).note(note),
@@ -94,8 +105,8 @@ async fn age(bench: &Bench, bytes_max: u64, fill_max: Duration, rows: &mut Vec<R
 
     let there = client.count(ECHO, "completed").await?;
     let beside = Beside::start(host.address())?;
-    let steady = under_load(&host, fill, u64::MAX).await?;
-    let end = runs(&host, measured).await?;
+    let steady = under_load(&host, &input, fill, u64::MAX).await?;
+    let end = runs(&host, &input, measured).await?;
     rows.push(beside.end().await?);
     let left = client.count(ECHO, "completed").await?;
     let came = (steady.runs + end.latencies.len()) as f64;
@@ -147,11 +158,11 @@ impl Grown {
 }
 
 /// Completes runs for so long, or until the store has so many bytes.
-async fn under_load(host: &Host, time: Duration, bytes_max: u64) -> Result<Grown> {
+async fn under_load(host: &Host, input: &Value, time: Duration, bytes_max: u64) -> Result<Grown> {
     let (began, window) = (Instant::now(), WINDOW.min(time / SIZES as u32));
     let mut grown = Grown { runs: 0, elapsed: Duration::ZERO, bytes: Vec::new() };
     while grown.elapsed < time && grown.bytes.last().is_none_or(|bytes| *bytes < bytes_max) {
-        grown.runs += runs(host, window.min(time - grown.elapsed)).await?.latencies.len();
+        grown.runs += runs(host, input, window.min(time - grown.elapsed)).await?.latencies.len();
         grown.bytes.push(allocated_bytes(&host.store())?);
         grown.elapsed = began.elapsed();
     }
@@ -159,8 +170,8 @@ async fn under_load(host: &Host, time: Duration, bytes_max: u64) -> Result<Grown
 }
 
 /// Completes trivial runs for so long.
-async fn runs(host: &Host, time: Duration) -> Result<Load> {
-    let body = start_body(&programs::echo());
+async fn runs(host: &Host, input: &Value, time: Duration) -> Result<Load> {
+    let body = start_body(input);
     let requests = Requests {
         path: start_path(ECHO, Some(WAIT_MS)),
         body: Box::new(move |_| body.clone()),

@@ -24,7 +24,8 @@ pub(crate) struct Spawn {
     times: u32,
     #[serde(default)]
     detached: bool,
-    /// All runs that name the same key share one child.
+    /// All runs that name the same key share one child. `{n}` in it stands for the number of the child,
+    /// from 0.
     key: Option<String>,
 }
 
@@ -65,13 +66,13 @@ pub(crate) async fn script(ctx: Context, acts: Vec<Act>) -> Result<()> {
         match act {
             Act::Spawn(spawn) => {
                 let workflow = Named::any(spawn.workflow);
-                for _ in 0..spawn.times {
+                for number in 0..spawn.times {
                     let mut options = SpawnOptions::new();
                     if spawn.detached {
                         options = options.detached();
                     }
                     if let Some(key) = &spawn.key {
-                        options = options.idempotency_key(key.clone());
+                        options = options.idempotency_key(numbered(key, number));
                     }
                     children.push(ctx.spawn_with(&workflow, &spawn.input, options)?);
                 }
@@ -97,10 +98,9 @@ pub(crate) async fn script(ctx: Context, acts: Vec<Act>) -> Result<()> {
 
 async fn wait(ctx: Context, waits: &Waits) -> Result<()> {
     let open = |number: u32| {
-        let numbered = |text: &str| text.replace("{n}", &number.to_string());
-        let mut wait = ctx.wait_for_event::<Value>(&numbered(&waits.pattern));
+        let mut wait = ctx.wait_for_event::<Value>(&numbered(&waits.pattern, number));
         if let Some(filter) = &waits.filter {
-            wait = wait.filter(numbered(filter));
+            wait = wait.filter(numbered(filter, number));
         }
         if let Some(ms) = waits.look_back_ms {
             wait = wait.look_back(Duration::from_millis(ms));
@@ -117,4 +117,8 @@ async fn wait(ctx: Context, waits: &Waits) -> Result<()> {
         _ = ctx.sleep(Duration::from_millis(ms)) => {}
     }
     Ok(())
+}
+
+fn numbered(text: &str, number: u32) -> String {
+    text.replace("{n}", &number.to_string())
 }

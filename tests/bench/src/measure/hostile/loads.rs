@@ -14,7 +14,7 @@ use super::schemas::{
 };
 use crate::Bench;
 use crate::clock::now_ms;
-use crate::programs::{self, ABOUT, COUNTER, EVENT_WAITER, SCRIPT};
+use crate::programs::{self, ABOUT, COUNTER, EVENT_WAITER, LOG_FLOOD, SCRIPT};
 
 /// The workflow that a load declares, and another one.
 const DECLARED: &str = "declared-w";
@@ -86,6 +86,8 @@ pub(super) fn all(bench: &Bench) -> Vec<Load> {
         drop_waits(bench),
         spawn_in_bulk(bench),
         spawn_and_push(bench),
+        log_lines("a step that logs empty lines without end", json!({"line_bytes": 0})),
+        log_lines("a step that prints empty lines without end", json!({"line_bytes": 0, "print": true})),
         catch_up(bench),
         crons_that_never_fire(),
         pause_and_resume(),
@@ -333,6 +335,12 @@ fn spawn_and_push(bench: &Bench) -> Load {
             Act::Until { workflow: DECLARED, status: "completed", count: times },
         ],
     )
+}
+
+/// A step that logs as many lines as it may.
+fn log_lines(name: &str, input: Value) -> Load {
+    let start = Act::Start { workflow: LOG_FLOOD, input, times: 1 };
+    Load::new(name, Vec::new(), vec![start, Act::Until { workflow: LOG_FLOOD, status: "failed", count: 1 }])
 }
 
 /// A host that was down has crons to fire for every second of it.
