@@ -18,7 +18,7 @@ use self::buckets::Buckets;
 use self::subscriptions::Subscriptions;
 pub(crate) use self::version::DeployedVersion;
 use crate::error::Error;
-use crate::store::rows::WorkflowRow;
+use crate::store::rows::{SubscriptionPlace, WorkflowRow};
 use crate::store::{Read, StoreError};
 use crate::triggers::Matching;
 
@@ -26,7 +26,7 @@ use crate::triggers::Matching;
 #[derive(Clone, Default)]
 pub(crate) struct Catalog {
     workflows: Buckets<WorkflowName, Known>,
-    subscriptions: Subscriptions,
+    subscriptions: Arc<Subscriptions>,
 }
 
 /// A workflow that has been deployed, be it deleted or not. Cheap to copy.
@@ -82,10 +82,11 @@ impl Catalog {
         let [before, now] = [&before, &known.current].map(|entry| entry.as_ref().map(|entry| &entry.version));
         let is_same = before.zip(now).is_some_and(|(before, now)| Arc::ptr_eq(before, now));
         if !is_same {
-            before.into_iter().for_each(|version| self.subscriptions.remove(version));
+            let subscriptions = Arc::make_mut(&mut self.subscriptions);
+            before.into_iter().for_each(|version| subscriptions.remove(version));
             now.into_iter().for_each(|version| {
                 version.compile();
-                self.subscriptions.add(version);
+                subscriptions.add(version);
             });
         }
         self.workflows.insert(row.name.clone(), known);
@@ -117,12 +118,29 @@ impl Catalog {
         self.version(name, version).map(|version| &version.definition)
     }
 
-    /// The workflows that an event starts, once for each subscription that it matches.
-    pub(crate) fn subscribers(&self, event: &mut Matching<'_>) -> Vec<Arc<Entry>> {
-        let subscriptions = self.subscriptions.to(event.key());
-        let wanted = subscriptions
-            .filter(|subscription| subscription.filter.as_ref().is_none_or(|filter| event.satisfies(filter)));
-        wanted.filter_map(|subscription| self.workflow(&subscription.workflow)).cloned().collect()
+    /// Holds an event against the subscriptions to its key, in their order and beginning behind a place: each
+    /// time one comes out, and the workflow if it starts a run of that.
+    pub(super) fn hold_against_subscriptions<'a>(
+        &'a self,
+        event: &'a mut Matching<'_>,
+        after: Option<SubscriptionPlace>,
+    ) -> impl Iterator<Item = (SubscriptionPlace, Option<&'a Arc<Entry>>)> {
+        let subscriptions = self.subscriptions.to(event.key(), after);
+        subscriptions.map(|(place, subscription)| {
+            let holds = subscription.filter.as_ref().is_none_or(|filter| event.satisfies(filter));
+            let entry = if holds { self.workflow(&place.workflow) } else { None };
+            (place, entry)
+        })
+    }
+
+    /// Whether no workflow has subscribed to this key.
+    pub(super) fn has_no_subscription_to(&self, key: &str) -> bool {
+        self.subscriptions.to(key, None).next().is_none()
+    }
+
+    /// Whether it has the very subscriptions of another catalog.
+    pub(super) fn has_subscriptions_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.subscriptions, &other.subscriptions)
     }
 }
 

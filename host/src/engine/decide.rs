@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use dormouse_core::time::Timestamp;
 
 use super::command::Command;
+use super::events::EventRuns;
 use super::persist::{Closed, Committed, Persister};
 use super::post_commit::PostCommit;
 use super::retention::Retention;
@@ -220,6 +221,7 @@ impl Decider {
     fn handle(&mut self, command: Command) -> Result<(), StoreError> {
         let shard = &mut self.shard;
         shard.match_until = Instant::now() + MATCH_TIME;
+        shard.event_runs = EventRuns::MAX;
         self.decided += 1;
         match command {
             Command::Operate { operation, admitted } => {

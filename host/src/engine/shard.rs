@@ -2,7 +2,7 @@
 //! runs that are at hand. Operations and steps change it; what they did becomes a change set, and what
 //! has to wait for the commit of that is gathered beside it.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use super::Shared;
 use super::catalog::Catalog;
 use super::checked::CheckedInputs;
 use super::command::Reply;
-use super::events::{Matched, UnansweredPush};
+use super::events::{EventRuns, Matched, UnansweredPush};
 use super::metrics::QueueState;
 use super::node::Node;
 use super::post_commit::{PostCommit, Started};
@@ -108,8 +108,11 @@ pub(crate) struct Shard {
     pub(super) filters: Filters,
     /// Until when the command at hand may hold events against waits; what is left is done in portions.
     pub(super) match_until: Instant,
-    /// Events that are not held against all waits yet, as far as this host has begun with them.
-    pub(super) being_matched: HashSet<EventId>,
+    /// How many runs the command at hand, or the portion, may have events start.
+    pub(super) event_runs: EventRuns,
+    /// Events that are taken in in portions, as far as this host has begun with them, and in how many pieces
+    /// of work.
+    pub(super) taken_in_later: HashMap<EventId, usize>,
     /// Pushes that wait for that.
     pub(super) pushes: Vec<UnansweredPush>,
     /// Tasks with requests that have not taken effect.
@@ -140,7 +143,8 @@ impl Shard {
             follow_ups: VecDeque::new(),
             filters: Filters::default(),
             match_until: Instant::now(),
-            being_matched: HashSet::new(),
+            event_runs: EventRuns::MAX,
+            taken_in_later: HashMap::new(),
             pushes: Vec::new(),
             open: OpenTasks::default(),
             has_work: true,

@@ -166,10 +166,12 @@ impl Start {
             failed("the host failed while it ran the step; its log says more".to_owned())
         });
         let catalog = shared.catalog();
-        let matched = |push: &Push| {
-            Matched::find(&catalog, &mut Matching::new(&push.key, &push.payload, &push.metadata))
-        };
-        let matched = end.requests.events.iter().map(matched).collect();
+        let mut matched = Vec::with_capacity(end.requests.events.len());
+        for Push { key, payload, metadata, .. } in &end.requests.events {
+            matched.push(Matched::find(&catalog, &mut Matching::new(key, payload, metadata)));
+            // Filters may take a while, and other steps are to have their turn.
+            tokio::task::yield_now().await;
+        }
         // Whoever hears that nothing runs any more may stop the host and open its store again.
         drop(shared);
         // A deciding thread that has ended has given the step back.

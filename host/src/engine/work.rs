@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 
 use dormouse_core::cel::Predicate;
 use dormouse_core::event::KeyPattern;
-use dormouse_core::id::{RunId, ScheduledId, TaskIndex, WaitId, WorkflowName};
+use dormouse_core::id::{EventId, RunId, ScheduledId, TaskIndex, WaitId, WorkflowName};
 use dormouse_core::log::LogLevel;
 use dormouse_core::run::{Reason, RunEvent, Status};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{WaitCondition, WaitOutcome};
 
+use super::events::{EventRuns, MatchTime};
 use super::shard::Shard;
 use crate::store::rows::{
-    EventRow, EventWaitRow, JournalEntry, LogLine, LookBack, RunWaitRow, ScheduledStatus, Work,
+    EventRow, EventWaitRow, JournalEntry, LogLine, LookBack, RunWaitRow, ScheduledStatus, WaitCursor, Work,
 };
 use crate::store::{Read, StoreError, WorkingSet};
 use crate::triggers::Matching;
@@ -56,6 +57,7 @@ impl Shard {
                 self.has_work = false;
                 break;
             };
+            self.event_runs = EventRuns::MAX;
             let rest = self.portion(work, begun)?;
             self.rows.replace_work(number, rest.as_ref())?;
             self.settle()?;
@@ -74,24 +76,35 @@ impl Shard {
             Work::CancelScheduled { workflow, made_before, after } => {
                 self.cancel_some_scheduled(workflow, made_before, after)
             }
-            Work::MatchEvent { event, cursor } => match self.rows.event(event)? {
-                Some(mut row) => {
-                    let rest = self.match_waits(&mut row, cursor, begun + PORTION_TIME)?;
-                    self.rows.put_event(&row)?;
-                    if rest.is_none() {
-                        self.has_matched(event, row.settled_waits)?;
-                    }
-                    Ok(rest.map(|cursor| Work::MatchEvent { event, cursor }))
+            Work::MatchEvent { event, cursor } => {
+                let rest = self.match_event(event, cursor)?;
+                if rest.is_none() {
+                    self.took_in(event)?;
                 }
-                // Retention has taken it.
-                None => {
-                    self.has_matched(event, 0)?;
-                    Ok(None)
+                Ok(rest)
+            }
+            Work::StartSubscribers { event, after } => {
+                let rest = self.start_subscribers(event, after, begun + PORTION_TIME)?;
+                if rest.is_none() {
+                    self.took_in(event)?;
                 }
-            },
+                Ok(rest)
+            }
             Work::LookBack(at) => self.look_back(at, begun + PORTION_TIME),
             Work::ApplyRequests { run, task } => self.apply_open_requests((run, task), begun + PORTION_TIME),
         }
+    }
+
+    /// Holds an event against more waits.
+    fn match_event(&mut self, event: EventId, cursor: WaitCursor) -> Result<Option<Work>, StoreError> {
+        // Retention may have taken it.
+        let Some(mut row) = self.rows.event(event)? else { return Ok(None) };
+        let before = row.settled_waits;
+        let rest = self.match_waits(&mut row, cursor, MatchTime::For(PORTION_TIME))?;
+        if row.settled_waits > before {
+            self.rows.put_event(&row)?;
+        }
+        Ok(rest.map(|cursor| Work::MatchEvent { event, cursor }))
     }
 
     /// Tells some of those who wait for a run that it has ended.

@@ -181,6 +181,18 @@ pub(crate) enum Work {
     LookBack(LookBack),
     /// A step has ended, and what it asked for takes effect.
     ApplyRequests { run: RunId, task: TaskIndex },
+    /// An event is to start the runs of the subscriptions that come after this one.
+    StartSubscribers { event: EventId, after: Option<SubscriptionPlace> },
+}
+
+/// Where a subscription stands among those that an event is held against. The order of the fields is theirs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SubscriptionPlace {
+    /// Behind those to the very key of the event come those to patterns.
+    pub(crate) is_pattern: bool,
+    pub(crate) workflow: WorkflowName,
+    /// Which of the workflow's, from 0.
+    pub(crate) position: u32,
 }
 
 /// Some of what a step asked for that ended, and that has not taken effect.

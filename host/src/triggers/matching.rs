@@ -54,6 +54,11 @@ impl<'a> Matching<'a> {
         value
     }
 
+    /// Parses the payload, if that was not done.
+    pub(crate) fn parse(&mut self) {
+        self.subject();
+    }
+
     fn subject(&mut self) -> &Subject {
         self.subject.get_or_insert_with(|| Subject::of_event(self.key, self.payload, self.metadata))
     }

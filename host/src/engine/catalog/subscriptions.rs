@@ -1,5 +1,6 @@
 //! The event subscriptions of all current versions, by what they are found with.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dormouse_core::cel::Predicate;
@@ -8,6 +9,7 @@ use dormouse_core::id::WorkflowName;
 
 use super::buckets::Buckets;
 use super::version::{DeployedVersion, Wanted};
+use crate::store::rows::SubscriptionPlace;
 
 /// A subscription of a workflow.
 #[derive(Clone)]
@@ -30,19 +32,30 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Those whose key is this one or whose pattern matches it.
-    pub(super) fn to<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Subscription> {
-        let exact = self.exact.get(key).into_iter().flat_map(|list| list.iter());
-        let patterns = self.patterns.iter().filter(|subscription| subscription.pattern.matches(key));
-        exact.chain(patterns).map(|subscription| &**subscription)
+    /// Those whose key is this one or whose pattern matches it, behind a place.
+    pub(super) fn to<'a>(
+        &'a self,
+        key: &'a str,
+        after: Option<SubscriptionPlace>,
+    ) -> impl Iterator<Item = (SubscriptionPlace, &'a Subscription)> {
+        let exact = self.exact.get(key).into_iter().flat_map(|list| in_place(list, false));
+        let patterns = in_place(&self.patterns, true);
+        let patterns = patterns.filter(|(_, subscription)| subscription.pattern.matches(key));
+        let is_passed = move |place: &SubscriptionPlace| after.as_ref().is_some_and(|after| place <= after);
+        exact.chain(patterns).skip_while(move |(place, _)| is_passed(place))
     }
 
     pub(super) fn add(&mut self, version: &DeployedVersion) {
         let workflow = &version.definition.name;
+        // Each list is made once.
+        let mut by_key: BTreeMap<Option<&str>, Vec<Arc<Subscription>>> = BTreeMap::new();
         for Wanted { pattern, filter } in version.subscriptions() {
-            let new =
+            let subscription =
                 Subscription { workflow: workflow.clone(), filter: filter.clone(), pattern: pattern.clone() };
-            match pattern.as_exact() {
+            by_key.entry(pattern.as_exact()).or_default().push(Arc::new(subscription));
+        }
+        for (key, new) in by_key {
+            match key {
                 Some(key) => {
                     let list = self.exact.get(key).cloned().unwrap_or_default();
                     self.exact.insert(Arc::from(key), with(&list, new));
@@ -54,8 +67,8 @@ impl Subscriptions {
 
     pub(super) fn remove(&mut self, version: &DeployedVersion) {
         let workflow = &version.definition.name;
-        for Wanted { pattern, .. } in version.subscriptions() {
-            let Some(key) = pattern.as_exact() else { continue };
+        let keys = version.subscriptions().iter().filter_map(|wanted| wanted.pattern.as_exact());
+        for key in keys.collect::<BTreeSet<_>>() {
             let list = self.exact.get(key).map_or_else(List::default, |list| without(list, workflow));
             match list.is_empty() {
                 true => self.exact.remove(key),
@@ -68,11 +81,23 @@ impl Subscriptions {
     }
 }
 
-fn with(list: &List, new: Subscription) -> List {
-    // Behind others of the same workflow: those come in the order of its definition.
-    let place = list.partition_point(|subscription| subscription.workflow <= new.workflow);
+/// The subscriptions of a list, each with its place.
+fn in_place(list: &List, is_pattern: bool) -> impl Iterator<Item = (SubscriptionPlace, &Subscription)> {
+    let mut last: Option<(&WorkflowName, u32)> = None;
+    list.iter().map(move |subscription| {
+        let workflow = &subscription.workflow;
+        let position = last.filter(|(name, _)| *name == workflow).map_or(0, |(_, position)| position + 1);
+        last = Some((workflow, position));
+        (SubscriptionPlace { is_pattern, workflow: workflow.clone(), position }, &**subscription)
+    })
+}
+
+/// A list with more subscriptions, all of one workflow and in the order of its definition.
+fn with(list: &List, new: Vec<Arc<Subscription>>) -> List {
+    let Some(first) = new.first() else { return Arc::clone(list) };
+    let place = list.partition_point(|subscription| subscription.workflow <= first.workflow);
     let (before, after) = list.split_at(place);
-    before.iter().cloned().chain([Arc::new(new)]).chain(after.iter().cloned()).collect()
+    before.iter().cloned().chain(new).chain(after.iter().cloned()).collect()
 }
 
 fn without(list: &List, workflow: &WorkflowName) -> List {

@@ -70,8 +70,9 @@ impl Catalog {
             runs: Vec::new(),
             settled_waits: 0,
         };
-        let entries = self.subscribers(&mut Matching::of(&event));
-        entries.iter().map(|entry| entry.target.workflow.to_string()).collect()
+        let mut matching = Matching::of(&event);
+        let held = self.hold_against_subscriptions(&mut matching, None);
+        held.filter_map(|(_, entry)| Some(entry?.target.workflow.to_string())).collect()
     }
 }
 
@@ -122,6 +123,12 @@ fn workflows_and_subscribers_come_in_order_of_their_names() {
     assert_eq!(names.collect::<Vec<_>>(), ["a", "b", "c"]);
     // First those with that very key, and each once for each of its subscriptions.
     assert_eq!(catalog.started_by("xy", "1"), ["a", "b", "c", "a", "a", "b", "b", "c", "c"]);
+    // Whoever breaks off goes on behind the place that it has come to.
+    let places = |after| catalog.subscriptions.to("xy", after).map(|(place, _)| place).collect::<Vec<_>>();
+    let all = places(None);
+    for (count, place) in (1..).zip(&all) {
+        assert_eq!(places(Some(place.clone())), all[count..]);
+    }
 }
 
 #[test]

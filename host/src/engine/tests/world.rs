@@ -30,7 +30,7 @@ use crate::operations::{
     push_events, start_run, trigger_scheduled,
 };
 use crate::runtime::{GuestLine, SettledOutcome, StepEnd, StepEntry, StepOutcome};
-use crate::store::rows::{ModuleRow, ScheduledStatus, VersionRow, WorkflowRow};
+use crate::store::rows::{EventRow, ModuleRow, ScheduledStatus, VersionRow, WorkflowRow};
 use crate::store::tests::disk::{Dice, Rows, contents};
 use crate::store::{ChangeSet, Fence, Read, View, WorkingSet};
 use crate::triggers::Matching;
@@ -873,6 +873,15 @@ impl World {
                 assert!(!is_due, "run {} was not told of {wait:?}", row.spec.id);
             }
         }
+        let visit = |event: EventRow| {
+            let subscribed = usize::from(event.key.starts_with("a."));
+            let filtered = if event.payload.as_str() == NOTHING { 0 } else { subscribed };
+            let id = event.id;
+            assert_eq!(event.runs.len(), subscribed + filtered, "event {id} and what it starts");
+            assert!(event.runs.iter().all(|(run, _)| view.run_state(*run).unwrap().is_some()), "event {id}");
+            ControlFlow::Continue(())
+        };
+        view.visit_events(None, visit).unwrap();
         let (facts, seen) = (&self.facts, &mut self.seen);
         seen.verify(&view, facts);
     }
@@ -936,13 +945,15 @@ fn definition(name: &str) -> Workflow {
         };
         DeclaredCron { name: name.parse().unwrap(), spec }
     });
-    let subscription = EventSubscription { key_pattern: "a.*".to_owned(), filter: None };
+    let filters = [None, Some("input.x == 1".to_owned())];
+    let subscriptions =
+        filters.map(|filter| EventSubscription { key_pattern: "a.*".to_owned(), filter }).to_vec();
     let first = task("first", Vec::new());
     Workflow {
         name: name.parse().unwrap(),
         description: String::new(),
         crons: if name == "cron" { crons.to_vec() } else { Vec::new() },
-        events: if name == "listener" { vec![subscription] } else { Vec::new() },
+        events: if name == "listener" { subscriptions } else { Vec::new() },
         tasks: match name {
             "pair" => vec![
                 Task { schedule_timeout: Some(Duration::from_secs(15)), ..first },

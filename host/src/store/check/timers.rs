@@ -220,7 +220,7 @@ pub(super) fn work(check: &mut Check<'_>) -> Result {
             Work::TellWaiters { awaited: run } | Work::CancelChildren { parent: run, .. } => {
                 check.is_there(RUN_STATES, run)? || check.may_be_gone(run.time())
             }
-            Work::MatchEvent { event, .. } => {
+            Work::MatchEvent { event, .. } | Work::StartSubscribers { event, .. } => {
                 check.is_there(EVENTS, event)? || check.may_be_gone(event.time())
             }
             Work::ApplyRequests { run, task } => {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Record, StoredId};
 use crate::store::error::DecodeError;
-use crate::store::rows::{Behind, LookBack, WaitCursor, Work};
+use crate::store::rows::{Behind, LookBack, SubscriptionPlace, WaitCursor, Work};
 
 #[derive(Serialize, Deserialize)]
 enum StoredWork {
@@ -38,6 +38,10 @@ enum StoredWork {
     ApplyRequests {
         run: StoredId,
         task: u8,
+    },
+    StartSubscribers {
+        event: StoredId,
+        after: Option<(bool, String, u32)>,
     },
 }
 
@@ -88,6 +92,12 @@ impl From<Work> for StoredWork {
                 looked_at,
             },
             Work::ApplyRequests { run, task } => Self::ApplyRequests { run: run.to_bytes(), task: task.0 },
+            Work::StartSubscribers { event, after } => {
+                let place = |SubscriptionPlace { is_pattern, workflow, position }: SubscriptionPlace| {
+                    (is_pattern, workflow.as_str().to_owned(), position)
+                };
+                Self::StartSubscribers { event: event.to_bytes(), after: after.map(place) }
+            }
         }
     }
 }
@@ -120,6 +130,14 @@ impl TryFrom<StoredWork> for Work {
             }),
             StoredWork::ApplyRequests { run, task } => {
                 Self::ApplyRequests { run: RunId::from_bytes(run), task: TaskIndex(task) }
+            }
+            StoredWork::StartSubscribers { event, after } => {
+                let place = |(is_pattern, workflow, position): (bool, String, u32)| {
+                    let workflow = super::name(&workflow)?;
+                    Ok::<_, DecodeError>(SubscriptionPlace { is_pattern, workflow, position })
+                };
+                let after = after.map(place).transpose()?;
+                Self::StartSubscribers { event: EventId::from_bytes(event), after }
             }
         })
     }

@@ -13,7 +13,7 @@ use super::samples::*;
 use crate::store::error::DecodeError;
 use crate::store::keys::{self, Key, NAMESPACE, SCHEDULED_STATUSES, TASK_TIMERS};
 use crate::store::records::{OldRun, Record};
-use crate::store::rows::{Behind, LookBack, WaitCursor, WaitRow, Work};
+use crate::store::rows::{Behind, LookBack, SubscriptionPlace, WaitCursor, WaitRow, Work};
 use crate::store::rows::{
     CronRow, Due, EventWaitRow, IdempotencyScope, JournalRow, JournalSize, ScheduledStatus, Timer, TimerLine,
 };
@@ -394,6 +394,18 @@ fn records_are_written_as_they_always_were() {
             "work: requests",
             Work::ApplyRequests { run: run_id(1), task: TaskIndex(2) },
             "0105018bcfe568017101810101010101010102",
+        ),
+        (
+            "work: subscribers",
+            Work::StartSubscribers {
+                event: event_id(1),
+                after: Some(SubscriptionPlace {
+                    is_pattern: true,
+                    workflow: workflow_name("mail"),
+                    position: 3,
+                }),
+            },
+            "0106018bcfe56801710181010101010101010101046d61696c03",
         ),
     ] {
         golden.record(what, 0, work, should_be);
