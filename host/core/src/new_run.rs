@@ -36,6 +36,8 @@ pub struct NewRun {
     /// Whether its input is known to fit the schema of its version; otherwise that is checked where its
     /// first step starts.
     pub checked: bool,
+    /// The keys of the concurrency limits of its version, if they are known.
+    pub limit_keys: Option<Vec<String>>,
     /// What ends it before it begins, if that is known already.
     pub ended_by: Option<RunEvent>,
 }
@@ -45,14 +47,14 @@ impl NewRun {
     /// be checked.
     #[must_use]
     pub fn of(target: Target, id: RunId, trigger: Trigger, input: Json, metadata: Metadata) -> Self {
-        let (priority, detached, checked, ended_by) = (None, false, false, None);
-        Self { id, target, trigger, input, metadata, priority, detached, checked, ended_by }
+        let (priority, detached, checked, limit_keys, ended_by) = (None, false, false, None, None);
+        Self { id, target, trigger, input, metadata, priority, detached, checked, limit_keys, ended_by }
     }
 
     /// What the run is from its first moment to its last.
     #[must_use]
     pub fn into_spec(self, workflow: &Workflow, now: Timestamp) -> RunSpec {
-        let Self { id, target, trigger, input, metadata, priority, detached, checked: _, ended_by: _ } = self;
+        let Self { id, target, trigger, input, metadata, priority, detached, .. } = self;
         RunSpec {
             id,
             workflow: target.workflow,

@@ -1,6 +1,7 @@
 //! Many at once. Each row of an answer is about one of what was asked for, in the order in which it
-//! was: a refused one carries its errors and does not hold up the others. What is named one by one
-//! is one transaction; what a filter finds is worked off in several, so that others get their turn.
+//! was: a refused one carries its errors and does not hold up the others. What is started or pushed
+//! together is one transaction; what is there already and changes is worked off in several, as it may be
+//! large, so that others get their turn.
 
 use axum::Json as Answer;
 use axum::extract::State;
@@ -30,8 +31,8 @@ const SCHEDULED_MAX: usize = 500;
 /// Most runs or scheduled runs that a filter may find.
 const MATCHES_MAX: usize = 100_000;
 
-/// Of what a filter finds, in one transaction.
-const PER_TRANSACTION: usize = 500;
+/// Of what is named or found, how many are looked at together.
+const PER_STRETCH: usize = 500;
 
 /// What came of each, in the order in which it was sent.
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,7 +88,7 @@ impl<T> BulkRows<T> {
         row: impl Fn(I, std::result::Result<U, Errors>) -> T,
     ) -> Result<Self> {
         let mut rows = Vec::with_capacity(ids.len());
-        for stretch in ids.chunks(PER_TRANSACTION) {
+        for stretch in ids.chunks(PER_STRETCH) {
             let outcomes = act(stretch.to_vec()).await?;
             let outcomes = stretch.iter().zip(outcomes);
             rows.extend(

@@ -150,10 +150,16 @@ impl Entry {
         self.version.check_input(input).map_err(invalid_input)
     }
 
-    /// Whether the workflow takes a call with this input and these metadata; otherwise what to mend.
-    pub(crate) fn check_call(&self, input: &Json, metadata: &Metadata) -> Result<(), Error> {
+    /// The keys of its concurrency limits, if the workflow takes a call with this input and these metadata;
+    /// otherwise what to mend.
+    pub(crate) fn check_call(&self, input: &Json, metadata: &Metadata) -> Result<Vec<String>, Error> {
         self.check_input(input)?;
-        self.version.concurrency_keys(input, metadata).map(drop).map_err(invalid_input)
+        self.version.concurrency_keys(input, metadata).map_err(invalid_input)
+    }
+
+    /// Whether that can take long.
+    pub(crate) fn has_checks(&self) -> bool {
+        self.version.has_schema() || !self.version.definition.concurrency.is_empty()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Concurrency limits: which keys a new run has, what happens when there is no room, and what the
 //! store remembers of it. Who has a turn is the business of `queue.rs`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dormouse_core::id::RunId;
@@ -10,20 +10,31 @@ use dormouse_core::workflow::{ConcurrencyStrategy, Workflow};
 
 use super::queue::{Limit, Limits};
 use super::shard::Shard;
-use crate::store::rows::ConcurrencyRow;
+use crate::store::rows::{ConcurrencyRow, Work};
 use crate::store::{Read, StoreError};
 
 impl Shard {
     /// Counts a new run under the limits of its workflow, and says how its life begins: some are
     /// cancelled because there is no room, and some cancel others to make room.
-    pub(super) fn admit(&mut self, spec: &RunSpec, workflow: &Workflow) -> Result<RunEvent, StoreError> {
+    ///
+    /// Its keys may be known.
+    pub(super) fn admit(
+        &mut self,
+        spec: &RunSpec,
+        workflow: &Workflow,
+        keys: Option<Vec<String>>,
+    ) -> Result<RunEvent, StoreError> {
         if workflow.concurrency.is_empty() {
             return Ok(RunEvent::Created);
         }
         let version = self.catalog().version(&spec.workflow, spec.version);
-        let keys = version.map(|version| version.concurrency_keys(&spec.input, &spec.metadata));
-        let keys = match keys.transpose() {
-            Ok(keys) => keys.unwrap_or_default(),
+        let keys = match (keys, version) {
+            (Some(keys), _) => Ok(keys),
+            (None, Some(version)) => version.concurrency_keys(&spec.input, &spec.metadata),
+            (None, None) => Ok(Vec::new()),
+        };
+        let keys = match keys {
+            Ok(keys) => keys,
             Err(problem) => {
                 let error = TaskError::new(problem);
                 return Ok(RunEvent::Rejected { reason: Reason::InvalidInput, error });
@@ -32,7 +43,7 @@ impl Shard {
         let limit = |(index, key)| Limit { workflow: spec.workflow.clone(), index, key };
         let limits: Vec<Limit> = (0..).zip(keys).map(limit).collect();
         let declared = || limits.iter().zip(&workflow.concurrency);
-        let mut displaced = BTreeSet::new();
+        let mut crowded = Vec::new();
         for (limit, declared) in declared() {
             let live = self.queue.live(limit);
             let room = usize::try_from(declared.max_runs).unwrap_or(usize::MAX);
@@ -42,14 +53,19 @@ impl Shard {
                     return Ok(RunEvent::Cancel { reason: Reason::Concurrency });
                 }
                 ConcurrencyStrategy::CancelNewest => {}
-                ConcurrencyStrategy::CancelRunning => {
-                    let beyond = (live.len() + 1).saturating_sub(room);
-                    displaced.extend(live.take(beyond));
+                ConcurrencyStrategy::CancelRunning if live.len() >= room => {
+                    crowded.push((limit.clone(), declared.max_runs));
                 }
+                ConcurrencyStrategy::CancelRunning => {}
             }
         }
-        for run in displaced {
-            self.follow_up(run, RunEvent::Cancel { reason: Reason::Concurrency });
+        for (limit, room) in crowded {
+            // The new run has the last place.
+            if let Some(Work::MakeRoom { workflow, index, key, .. }) =
+                self.make_room(limit, room.saturating_sub(1))?
+            {
+                self.leave(&Work::MakeRoom { workflow, index, key, room })?;
+            }
         }
         let limits: Limits = declared().map(|(limit, declared)| (limit.clone(), declared.max_runs)).collect();
         for row in rows(spec.id, &limits) {
@@ -57,6 +73,20 @@ impl Shard {
         }
         self.queue.apply_limits(spec.id, limits, false);
         Ok(RunEvent::Created)
+    }
+
+    /// Cancels the oldest runs under a limit until only so many are left, as far as a portion goes.
+    pub(super) fn make_room(&mut self, limit: Limit, room: u32) -> Result<Option<Work>, StoreError> {
+        let live = self.queue.live(&limit);
+        let beyond = live.len().saturating_sub(usize::try_from(room).unwrap_or(usize::MAX));
+        let displaced: Vec<RunId> = live.take(beyond.min(self.cancellations)).collect();
+        self.cancellations -= displaced.len();
+        let more = displaced.len() < beyond;
+        for run in displaced {
+            self.follow_up(run, RunEvent::Cancel { reason: Reason::Concurrency });
+        }
+        let Limit { workflow, index, key } = limit;
+        Ok(more.then_some(Work::MakeRoom { workflow, index, key, room }))
     }
 
     /// Makes room: the run has ended.

@@ -13,6 +13,7 @@ use super::persist::{Closed, Committed, Persister};
 use super::post_commit::PostCommit;
 use super::retention::Retention;
 use super::shard::Shard;
+use super::work::CANCELLATIONS_MAX;
 use crate::store::StoreError;
 
 /// Most rows and bytes of an open change set: when it has more, no command is taken until it is on its
@@ -222,6 +223,7 @@ impl Decider {
         let shard = &mut self.shard;
         shard.match_until = Instant::now() + MATCH_TIME;
         shard.event_runs = EventRuns::MAX;
+        shard.cancellations = CANCELLATIONS_MAX;
         self.decided += 1;
         match command {
             Command::Operate { operation, admitted } => {

@@ -173,10 +173,7 @@ impl Shard {
     }
 
     fn cancel_children(&mut self, parent: RunId) -> Result<(), StoreError> {
-        for child in self.new_children(parent) {
-            self.cancel_child(child)?;
-        }
-        match self.cancel_stored_children(parent, None)? {
+        match self.cancel_some_children(parent, None)? {
             Some(rest) => self.leave(&rest),
             None => Ok(()),
         }

@@ -29,7 +29,7 @@ mod timers;
 mod watch;
 mod work;
 
-pub(crate) use catalog::{Catalog, DeployedVersion, find as find_workflow};
+pub(crate) use catalog::{Catalog, DeployedVersion, Entry, find as find_workflow};
 pub(crate) use events::Matched;
 pub(crate) use host::{Host, StartError};
 pub(crate) use post_commit::Started;

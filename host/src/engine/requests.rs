@@ -159,10 +159,16 @@ impl Shard {
     ) -> Result<(), StoreError> {
         self.publish(key, std::mem::take(&mut requests.chunks))?;
         if requests.count() > AT_ONCE_MAX {
-            return self.open_requests(key, requests, matched);
+            return self.open_requests(key, in_order(requests, matched));
         }
         let at = self.now;
-        in_order(requests, matched).try_for_each(|request| self.apply_request((key.0, true), request, at))
+        let mut requests = in_order(requests, matched);
+        while Instant::now() < self.match_until
+            && let Some(request) = requests.next()
+        {
+            self.apply_request((key.0, true), request, at)?;
+        }
+        self.open_requests(key, requests)
     }
 
     /// Holds back the end of a step that completed its task and asked for much. `false` if the step has no
@@ -183,7 +189,7 @@ impl Shard {
             self.publish(key, std::mem::take(&mut requests.chunks))?;
             self.post_commit.touched.push(run);
             self.rows.put_held_end(run, task, &end)?;
-            self.open_requests(key, requests, matched)?;
+            self.open_requests(key, in_order(requests, matched))?;
             self.open.tasks.entry(key).and_modify(|open| open.end = Some(end));
         }
         Ok(has_lease)
@@ -197,15 +203,14 @@ impl Shard {
         Ok(())
     }
 
-    /// Leaves requests to take effect in portions.
+    /// Leaves requests, if there are any, to take effect in portions.
     fn open_requests(
         &mut self,
         key: TaskKey,
-        requests: Requests,
-        matched: Vec<Matched>,
+        requests: impl Iterator<Item = Request>,
     ) -> Result<(), StoreError> {
         let ((run, task), at) = (key, self.now);
-        let mut requests = in_order(requests, matched).map(Some);
+        let mut requests = requests.map(Some);
         for number in 0.. {
             let row: Vec<_> = requests.by_ref().take(ROW_REQUESTS).collect();
             if row.is_empty() {
@@ -214,8 +219,11 @@ impl Shard {
             self.rows.put_open_requests((run, task, number), &as_row(at, &row))?;
             self.open.insert_row(key, at, number, row);
         }
-        self.keep_slot(key);
-        self.leave(&Work::ApplyRequests { run, task })
+        if self.open.has(key) {
+            self.keep_slot(key);
+            self.leave(&Work::ApplyRequests { run, task })?;
+        }
+        Ok(())
     }
 
     /// Takes a slot for a task that has open requests, or leaves it the one of its step.

@@ -26,7 +26,7 @@ use super::node::Node;
 use super::post_commit::{PostCommit, Started};
 use super::queue::ReadyQueue;
 use super::requests::OpenTasks;
-use super::work::{Filters, Turns};
+use super::work::{CANCELLATIONS_MAX, Filters, Turns};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
@@ -106,8 +106,13 @@ pub(crate) struct Shard {
     follow_ups: VecDeque<(RunId, RunEvent)>,
     /// Filters of waits.
     pub(super) filters: Filters,
-    /// Until when the command at hand may hold events against waits; what is left is done in portions.
+    /// Until when the command at hand may hold events against waits and let requests of a step take effect; what
+    /// is left is done in portions.
     pub(super) match_until: Instant,
+    /// How many runs the command at hand, or the portion, may cancel besides those that it is about.
+    pub(super) cancellations: usize,
+    /// The children of runs that no row lists yet.
+    new_children: HashMap<RunId, Vec<RunId>>,
     /// How many runs the command at hand, or the portion, may have events start.
     pub(super) event_runs: EventRuns,
     /// Events that are taken in in portions, as far as this host has begun with them, and in how many pieces
@@ -143,6 +148,8 @@ impl Shard {
             follow_ups: VecDeque::new(),
             filters: Filters::default(),
             match_until: Instant::now(),
+            cancellations: CANCELLATIONS_MAX,
+            new_children: HashMap::new(),
             event_runs: EventRuns::MAX,
             taken_in_later: HashMap::new(),
             pushes: Vec::new(),
@@ -195,13 +202,16 @@ impl Shard {
             self.checked.add(id);
         }
         let workflow = &version.definition;
-        let ended_by = new.ended_by.take();
+        let (keys, ended_by) = (new.limit_keys.take(), new.ended_by.take());
         let spec = new.into_spec(workflow, self.now);
         let event = match ended_by {
-            None => self.admit(&spec, workflow)?,
+            None => self.admit(&spec, workflow, keys)?,
             Some(event) => event,
         };
         let run = Run::new(workflow.tasks.len());
+        if let Some(parent) = spec.parent {
+            self.new_children.entry(parent).or_default().push(id);
+        }
         self.rows.begin_journal(id);
         self.changed_runs += 1;
         self.new_payload_bytes += spec.input.as_str().len();
@@ -233,10 +243,14 @@ impl Shard {
         self.runs.get(&id).filter(|loaded| loaded.changed)
     }
 
-    /// The children of a run that no row lists yet.
-    pub(super) fn new_children(&self, parent: RunId) -> Vec<RunId> {
-        let is_new_child = |loaded: &&Loaded| loaded.listed.is_none() && loaded.spec.parent == Some(parent);
-        self.runs.values().filter(is_new_child).map(|loaded| loaded.spec.id).collect()
+    /// A child of a run that no row lists yet. Each comes out once.
+    pub(super) fn next_new_child(&mut self, parent: RunId) -> Option<RunId> {
+        let children = self.new_children.get_mut(&parent)?;
+        let child = children.pop();
+        if children.is_empty() {
+            self.new_children.remove(&parent);
+        }
+        child
     }
 
     /// How many runs of a version have not ended.
@@ -371,6 +385,11 @@ impl Shard {
         Written { rows: rows + ROWS_PER_RUN * self.changed_runs, bytes: bytes + self.new_payload_bytes }
     }
 
+    /// How many bytes are to be written by now.
+    pub(crate) fn written_bytes(&self) -> usize {
+        self.written().bytes
+    }
+
     /// Whether there is anything to commit or to answer.
     pub(super) fn has_decided(&self) -> bool {
         self.written() != Written::default() || !self.post_commit.is_empty()
@@ -411,6 +430,7 @@ impl Shard {
         post_commit.touched.extend(changed);
         post_commit.queue = Some(self.queue_state());
         (self.changed_runs, self.new_payload_bytes) = (0, 0);
+        self.new_children.clear();
         let node = &mut self.node;
         self.runs.retain(|id, _| node.runs_steps_of(*id));
         node.closed();

@@ -1,5 +1,7 @@
 //! Timers: what is due, a line for each kind.
 
+use std::time::{Duration, Instant};
+
 use dormouse_core::run::{RunEvent, TaskTimer};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{WaitCondition, WaitOutcome};
@@ -14,6 +16,9 @@ const AT_ONCE_MAX: usize = 256;
 
 /// A line has had its turn when it has written so many bytes: the inputs of crons can be large.
 const BYTES_AT_ONCE_MAX: usize = 4 << 20;
+
+/// And when it has taken so long: the runs of crons may be under limits whose keys take their time.
+const TIME_AT_ONCE_MAX: Duration = Duration::from_millis(10);
 
 /// Fewest, if so many are due: some of them wake no task, and none waits for ever.
 const AT_ONCE_MIN: usize = 4;
@@ -39,13 +44,13 @@ impl Shard {
             let due = self.rows.due_timers(line, self.now, most)?;
             // Crons that catch up share what may fire at once.
             let firings = most / due.len().max(1);
-            let bytes = self.written().bytes;
+            let (bytes, begun) = (self.written().bytes, Instant::now());
             for Due { at, timer } in due {
                 self.rows.delete_timer(at, timer);
                 self.shared.metrics.timer_rang(self.now.since(at));
                 self.ring(at, timer, firings)?;
                 self.settle()?;
-                if self.written().bytes > bytes + BYTES_AT_ONCE_MAX {
+                if self.written().bytes > bytes + BYTES_AT_ONCE_MAX || begun.elapsed() > TIME_AT_ONCE_MAX {
                     break;
                 }
             }

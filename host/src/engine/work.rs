@@ -14,6 +14,7 @@ use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{WaitCondition, WaitOutcome};
 
 use super::events::{EventRuns, MatchTime};
+use super::queue::Limit;
 use super::shard::Shard;
 use crate::store::rows::{
     EventRow, EventWaitRow, JournalEntry, LogLine, LookBack, RunWaitRow, ScheduledStatus, WaitCursor, Work,
@@ -28,7 +29,11 @@ const PORTION_TIME: Duration = Duration::from_millis(4);
 /// Most pieces of work that get their turn at once.
 const TURNS_MAX: usize = if cfg!(test) { 1 } else { 8 };
 
-/// Most tasks, children or scheduled runs that are seen to in one portion: each loads and writes a run.
+/// Most runs that one command cancels, or one portion, because another was cancelled or wants its place: each
+/// of them is loaded and written, and may have children of its own.
+pub(super) const CANCELLATIONS_MAX: usize = if cfg!(test) { 1 } else { 64 };
+
+/// Most tasks or scheduled runs that are seen to in one portion: each loads and writes a run.
 const PORTION_RUNS: usize = 64;
 
 /// Most scheduled runs that one portion looks at: all workflows have theirs in one list.
@@ -58,6 +63,7 @@ impl Shard {
                 break;
             };
             self.event_runs = EventRuns::MAX;
+            self.cancellations = CANCELLATIONS_MAX;
             let rest = self.portion(work, begun)?;
             self.rows.replace_work(number, rest.as_ref())?;
             self.settle()?;
@@ -72,7 +78,10 @@ impl Shard {
     fn portion(&mut self, work: Work, begun: Instant) -> Result<Option<Work>, StoreError> {
         match work {
             Work::TellWaiters { awaited } => self.tell_waiters(awaited),
-            Work::CancelChildren { parent, after } => self.cancel_stored_children(parent, after),
+            Work::CancelChildren { parent, after } => self.cancel_some_children(parent, after),
+            Work::MakeRoom { workflow, index, key, room } => {
+                self.make_room(Limit { workflow, index, key }, room)
+            }
             Work::CancelScheduled { workflow, made_before, after } => {
                 self.cancel_some_scheduled(workflow, made_before, after)
             }
@@ -125,23 +134,31 @@ impl Shard {
         Ok(more.then_some(Work::TellWaiters { awaited }))
     }
 
-    /// Cancels some of the children of a run that the rows list.
-    pub(super) fn cancel_stored_children(
+    /// Cancels some of the children of a run, the older of those that the rows list.
+    pub(super) fn cancel_some_children(
         &mut self,
         parent: RunId,
         after: Option<RunId>,
     ) -> Result<Option<Work>, StoreError> {
-        let mut children = Vec::new();
-        self.rows.visit_children(parent, after, |child| {
-            children.push(child);
-            if children.len() < PORTION_RUNS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        let last = children.last().copied();
-        let more = children.len() == PORTION_RUNS;
+        while self.cancellations > 0
+            && let Some(child) = self.next_new_child(parent)
+        {
+            self.cancellations -= 1;
+            self.cancel_child(child)?;
+        }
+        let (mut children, most) = (Vec::new(), self.cancellations);
+        if most > 0 {
+            self.rows.visit_children(parent, after, |child| {
+                children.push(child);
+                if children.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+        }
+        self.cancellations -= children.len();
+        let after = children.last().copied().or(after);
         for child in children {
             self.cancel_child(child)?;
         }
-        Ok(more.then_some(Work::CancelChildren { parent, after: last }))
+        Ok((self.cancellations == 0).then_some(Work::CancelChildren { parent, after }))
     }
 
     pub(super) fn cancel_child(&mut self, child: RunId) -> Result<(), StoreError> {

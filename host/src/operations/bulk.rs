@@ -1,7 +1,9 @@
 //! Many requests of one kind at once: each has an outcome of its own, and all that succeed are one
 //! transaction.
 
-use crate::engine::{CommandError, Handled, Shard};
+use std::time::{Duration, Instant};
+
+use crate::engine::{CommandError, Handled, Host, Shard};
 pub(crate) use crate::error::Outcomes;
 use crate::error::{Error, ErrorKind};
 
@@ -21,6 +23,43 @@ pub(super) fn decide_each<R, T>(
         shard.settle()?;
     }
     Ok(outcomes)
+}
+
+/// Most bytes that one transaction of a stretch writes, and the longest that it takes: what is stored of each may
+/// be large.
+const STRETCH_BYTES_MAX: usize = 2 << 20;
+const STRETCH_TIME_MAX: Duration = Duration::from_millis(20);
+
+/// Decides each of the requests, in as many transactions as it takes.
+pub(super) async fn decide_in_stretches<R: Send + 'static, T: Send + 'static>(
+    host: &Host,
+    mut requests: Vec<R>,
+    decide: impl Fn(&mut Shard, R) -> Handled<T> + Copy + Send + 'static,
+) -> Result<Outcomes<T>, Error> {
+    let mut outcomes = Outcomes::new();
+    while !requests.is_empty() {
+        let stretch = host.operate(move |shard| decide_stretch(shard, requests, decide)).await?;
+        outcomes.extend(stretch.0);
+        requests = stretch.1;
+    }
+    Ok(outcomes)
+}
+
+/// Decides the first of the requests, and others as far as a transaction goes. Hands back the others.
+fn decide_stretch<R, T>(
+    shard: &mut Shard,
+    requests: Vec<R>,
+    decide: impl Fn(&mut Shard, R) -> Handled<T> + Copy,
+) -> Handled<(Outcomes<T>, Vec<R>)> {
+    let (begun, bytes) = (Instant::now(), shard.written_bytes());
+    let (mut outcomes, mut left) = (Outcomes::new(), requests.into_iter());
+    for request in left.by_ref() {
+        outcomes.extend(decide_each(shard, vec![request], decide)?);
+        if shard.written_bytes() > bytes + STRETCH_BYTES_MAX || begun.elapsed() > STRETCH_TIME_MAX {
+            break;
+        }
+    }
+    Ok((outcomes, left.collect()))
 }
 
 /// Has those requests done that have passed their checks, and puts the outcomes back in order.

@@ -5,7 +5,7 @@ use dormouse_core::id::RunId;
 use dormouse_core::run::Reason;
 
 use super::Result;
-use super::bulk::{Outcomes, decide_each, only_outcome};
+use super::bulk::{Outcomes, decide_in_stretches, only_outcome};
 use super::read_runs::{show_run, unknown_run};
 use crate::engine::{Handled, Host, Shard};
 use crate::error::Error;
@@ -17,9 +17,9 @@ pub(crate) async fn cancel_run(host: &Host, id: RunId) -> Result<RunRow> {
     show_run(host, id)
 }
 
-/// Cancels many in one transaction.
+/// Cancels many.
 pub(crate) async fn cancel_runs(host: &Host, ids: Vec<RunId>) -> Result<Outcomes<()>> {
-    host.operate(move |shard| decide_each(shard, ids, decide)).await
+    decide_in_stretches(host, ids, decide).await
 }
 
 pub(crate) fn decide(shard: &mut Shard, id: RunId) -> Handled<()> {

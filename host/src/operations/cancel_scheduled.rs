@@ -3,7 +3,7 @@
 use dormouse_core::id::ScheduledId;
 
 use super::Result;
-use super::bulk::{Outcomes, decide_each, only_outcome};
+use super::bulk::{Outcomes, decide_in_stretches, only_outcome};
 use super::read_scheduled::pending;
 use crate::engine::{Handled, Host, Shard};
 use crate::store::rows::ScheduledStatus;
@@ -13,9 +13,9 @@ pub(crate) async fn cancel_scheduled(host: &Host, id: ScheduledId) -> Result<()>
     only_outcome(cancel_scheduled_runs(host, vec![id]).await?)
 }
 
-/// Cancels many in one transaction.
+/// Cancels many.
 pub(crate) async fn cancel_scheduled_runs(host: &Host, ids: Vec<ScheduledId>) -> Result<Outcomes<()>> {
-    host.operate(move |shard| decide_each(shard, ids, decide)).await
+    decide_in_stretches(host, ids, decide).await
 }
 
 pub(crate) fn decide(shard: &mut Shard, id: ScheduledId) -> Handled<()> {

@@ -3,7 +3,7 @@
 use dormouse_core::id::ScheduledId;
 
 use super::Result;
-use super::bulk::{Outcomes, decide_each, handle_valid, only_outcome};
+use super::bulk::{Outcomes, decide_in_stretches, handle_valid, only_outcome};
 use super::read_scheduled::pending;
 use crate::engine::{Handled, Host, Shard, find_workflow};
 use crate::store::Read;
@@ -19,7 +19,7 @@ pub(crate) async fn change_scheduled(
     only_outcome(change_scheduled_runs(host, vec![(id, change)]).await?)
 }
 
-/// Changes many in one transaction.
+/// Changes many.
 pub(crate) async fn change_scheduled_runs(
     host: &Host,
     changes: Vec<(ScheduledId, ScheduledChange)>,
@@ -27,10 +27,7 @@ pub(crate) async fn change_scheduled_runs(
     let checked = |(id, change)| check(host, id, &change).map(|()| (id, change));
     let changes = tokio::task::block_in_place(|| changes.into_iter().map(checked).collect());
     handle_valid(changes, |changes: Vec<(ScheduledId, ScheduledChange)>| {
-        let inputs = changes.iter().filter_map(|(_, change)| change.input.as_ref());
-        host.operate_on(inputs.map(|input| input.as_str().len()).sum(), move |shard| {
-            decide_each(shard, changes, |shard, (id, change)| decide(shard, id, change))
-        })
+        decide_in_stretches(host, changes, |shard, (id, change)| decide(shard, id, change))
     })
     .await
 }

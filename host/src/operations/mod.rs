@@ -53,6 +53,8 @@ pub(crate) use read_scheduled::{
 pub(crate) use read_workflows::{WorkflowView, definition, list_workflows, show_workflow};
 pub(crate) use replay_run::{replay_run, replay_runs};
 pub(crate) use schedule_run::{ScheduleRun, schedule_run};
+#[cfg(test)]
+pub(crate) use start_run::Fitting;
 pub(crate) use start_run::{StartRun, start_run, start_runs};
 pub(crate) use trigger_cron::trigger_cron;
 pub(crate) use trigger_scheduled::trigger_scheduled;

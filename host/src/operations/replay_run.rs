@@ -6,7 +6,7 @@ use dormouse_core::run::Trigger;
 use dormouse_core::workflow::Json;
 
 use super::Result;
-use super::bulk::{Outcomes, decide_each, handle_valid};
+use super::bulk::{Outcomes, decide_in_stretches};
 use super::read_runs::{show_run, unknown_run};
 use crate::engine::{Handled, Host, Shard};
 use crate::error::Error;
@@ -29,11 +29,11 @@ pub(crate) async fn replay_run(host: &Host, id: RunId, input: Option<Json>) -> R
     show_run(host, replay)
 }
 
-/// Replays many with their own inputs, in one transaction.
+/// Replays many with their own inputs.
 pub(crate) async fn replay_runs(host: &Host, ids: Vec<RunId>) -> Result<Outcomes<RunId>> {
-    let checked = || ids.into_iter().map(|id| check(host, id, None)).collect();
-    let requests = tokio::task::block_in_place(checked);
-    handle_valid(requests, |requests| host.operate(move |shard| decide_each(shard, requests, decide))).await
+    let checked = |id| check(host, id, None);
+    let requests: Vec<_> = tokio::task::block_in_place(|| ids.into_iter().map(checked).collect());
+    decide_in_stretches(host, requests, |shard, request| decide(shard, request?)).await
 }
 
 /// Holds the input against the schema as it is now. What else may be wrong is for the deciding thread to
@@ -43,7 +43,7 @@ fn check(host: &Host, id: RunId, input: Option<Json>) -> Result<Replay> {
     let row = host.read(|store| store.run(id))?.filter(|row| row.run.status.is_final());
     let entry = row.as_ref().and_then(|row| catalog.workflow(&row.spec.workflow));
     if let (Some(RunRow { spec, .. }), Some(entry)) = (&row, entry) {
-        entry.check_call(input.as_ref().unwrap_or(&spec.input), &spec.metadata)?;
+        drop(entry.check_call(input.as_ref().unwrap_or(&spec.input), &spec.metadata)?);
     }
     Ok(Replay { id, input, fitting: entry.map(|entry| entry.target.clone()) })
 }

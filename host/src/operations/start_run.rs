@@ -10,7 +10,7 @@ use dormouse_core::workflow::{Json, Metadata, Priority};
 
 use super::Result;
 use super::bulk::{Outcomes, decide_each, handle_valid};
-use crate::engine::{Handled, Host, Shard, Started, find_workflow};
+use crate::engine::{Entry, Handled, Host, Shard, Started, find_workflow};
 use crate::store::rows::{IdempotencyRow, IdempotencyScope};
 
 /// A call of a workflow.
@@ -31,16 +31,31 @@ impl StartRun {
     }
 }
 
+/// What a call was found to fit.
+#[derive(Debug, Clone)]
+pub(crate) struct Fitting {
+    /// The version that was current.
+    pub(crate) target: Target,
+    /// The keys of its concurrency limits.
+    pub(crate) limit_keys: Vec<String>,
+}
+
+impl Fitting {
+    fn of(entry: &Entry, request: &StartRun) -> Result<Self> {
+        let limit_keys = entry.check_call(&request.input, &request.metadata)?;
+        Ok(Self { target: entry.target.clone(), limit_keys })
+    }
+}
+
 /// Starts a run, if the workflow takes its input.
 pub(crate) async fn start_run(host: &Host, workflow: WorkflowName, request: StartRun) -> Result<Started> {
-    let target = {
+    let fitting = {
         let catalog = host.catalog();
         let entry = find_workflow(&catalog, &workflow)?;
-        entry.check_call(&request.input, &request.metadata)?;
-        entry.target.clone()
+        aside_if(entry.has_checks(), || Fitting::of(entry, &request))?
     };
     host.operate_with(request.bytes(), move |shard, reply| {
-        let outcome = decide(shard, target, request);
+        let outcome = decide(shard, fitting, request);
         shard.answer_started(reply, outcome)
     })
     .await
@@ -52,23 +67,28 @@ pub(crate) async fn start_runs(
     workflow: WorkflowName,
     requests: Vec<StartRun>,
 ) -> Result<Outcomes<Started>> {
-    let (target, requests) = {
+    let requests = {
         let catalog = host.catalog();
         let entry = find_workflow(&catalog, &workflow)?;
-        let checked =
-            |request: StartRun| entry.check_call(&request.input, &request.metadata).map(|()| request);
-        (entry.target.clone(), requests.into_iter().map(checked).collect())
+        let checked = |request: StartRun| Ok((Fitting::of(entry, &request)?, request));
+        aside_if(entry.has_checks(), || requests.into_iter().map(checked).collect())
     };
-    handle_valid(requests, |requests| {
-        host.operate_on(requests.iter().map(StartRun::bytes).sum(), move |shard| {
-            decide_each(shard, requests, |shard, request| decide(shard, target.clone(), request))
+    handle_valid(requests, |requests: Vec<(Fitting, StartRun)>| {
+        host.operate_on(requests.iter().map(|(_, request)| request.bytes()).sum(), move |shard| {
+            decide_each(shard, requests, |shard, (fitting, request)| decide(shard, fitting, request))
         })
     })
     .await
 }
 
+/// Does what may take long without holding up the other requests of this thread.
+fn aside_if<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
+    if is_long { tokio::task::block_in_place(work) } else { work() }
+}
+
 /// The input is known to fit the version that was current when the call was checked. Another may be by now.
-pub(crate) fn decide(shard: &mut Shard, fitting: Target, request: StartRun) -> Handled<Started> {
+pub(crate) fn decide(shard: &mut Shard, fitting: Fitting, request: StartRun) -> Handled<Started> {
+    let Fitting { target: fitting, limit_keys } = fitting;
     let StartRun { input, metadata, priority, idempotency } = request;
     let entry = Arc::clone(find_workflow(shard.catalog(), &fitting.workflow)?);
     let checked = entry.target == fitting;
@@ -86,6 +106,6 @@ pub(crate) fn decide(shard: &mut Shard, fitting: Target, request: StartRun) -> H
         shard.rows.put_idempotency(IdempotencyScope::Runs(&target.workflow), &key, &row)?;
     }
     let new = NewRun::of(target, id, Trigger::Call, input, metadata);
-    shard.create_run(NewRun { priority, checked, ..new })?;
+    shard.create_run(NewRun { priority, checked, limit_keys: checked.then_some(limit_keys), ..new })?;
     Ok(Started { id, existing: false, row: None })
 }

@@ -20,6 +20,9 @@ pub(super) const GROWTH_BYTES: u64 = 256 << 10;
 /// A file that is longer than this, after a large change set, is cut down when its turn comes again.
 pub(super) const KEPT_BYTES_MAX: u64 = 4 << 20;
 
+/// Longest record: its length and those in it have four bytes. A change set has a budget far below that.
+const RECORD_BYTES_MAX: usize = u32::MAX as usize;
+
 /// What stands before the changes of a record: number, length and checksum.
 pub(super) const HEADER_BYTES: usize = 8 + 4 + 4;
 
@@ -118,6 +121,13 @@ impl Log {
     pub(super) fn append(&mut self, changes: &ChangeSet) -> io::Result<()> {
         let number = self.last + 1;
         let mut record = encode(number, self.store, changes);
+        if record.len() > RECORD_BYTES_MAX {
+            // It could not be read back.
+            return Err(io::Error::other(format!(
+                "a change set of {} bytes is too large for it",
+                record.len()
+            )));
+        }
         let end = self.end + record.len() as u64;
         let file = &mut self.files[self.current];
         if end > file.length {
@@ -251,7 +261,7 @@ fn encode(number: Number, store: u64, changes: &ChangeSet) -> Vec<u8> {
     }
     let (header, body) = record.split_at_mut(HEADER_BYTES);
     header[..8].copy_from_slice(&number.to_be_bytes());
-    // A change set has a budget far below 4 GiB.
+    // `append` refuses one for which this is not enough.
     header[8..12].copy_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
     header[12..].copy_from_slice(&checksum_of(store, number, body).to_be_bytes());
     record

@@ -181,6 +181,8 @@ pub(crate) enum Work {
     LookBack(LookBack),
     /// A step has ended, and what it asked for takes effect.
     ApplyRequests { run: RunId, task: TaskIndex },
+    /// The oldest runs under a concurrency limit are to be cancelled until only so many are left.
+    MakeRoom { workflow: WorkflowName, index: u8, key: String, room: u32 },
     /// An event is to start the runs of the subscriptions that come after this one.
     StartSubscribers { event: EventId, after: Option<SubscriptionPlace> },
 }

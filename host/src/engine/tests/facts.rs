@@ -8,7 +8,7 @@ use dormouse_core::run::{Lease, Reason, Run, Status};
 use dormouse_core::time::Timestamp;
 
 use super::world::LIMITED;
-use crate::store::rows::{IdempotencyScope, JournalEntry, RunRow};
+use crate::store::rows::{IdempotencyScope, JournalEntry, RunRow, Work};
 use crate::store::{Read, View, check};
 
 /// What the engine has decided, as far as the one who asked for it can tell. It goes back in time with the
@@ -72,7 +72,7 @@ impl Seen {
             assert_eq!(row.map(|row| row.id), Some(run.to_bytes()), "key {key} of {workflow}");
             assert!(view.run_state(*run).unwrap().is_some(), "key {key} of {workflow} stands for no run");
         }
-        self.verify_ends(&rows);
+        self.verify_ends(view, &rows);
         verify_limits(&rows);
     }
 
@@ -163,7 +163,7 @@ impl Seen {
     }
 
     /// A run that has ended stays as it was.
-    fn verify_ends(&mut self, rows: &[RunRow]) {
+    fn verify_ends(&mut self, view: &View, rows: &[RunRow]) {
         let by_id: BTreeMap<_, _> = rows.iter().map(|row| (row.spec.id, row)).collect();
         for (id, ended) in &self.ended {
             assert_eq!(by_id.get(id).map(|row| &row.run), Some(ended), "run {id} had ended");
@@ -171,10 +171,20 @@ impl Seen {
         for RunRow { spec, run, .. } in rows.iter().filter(|row| row.run.status.is_final()) {
             self.ended.entry(spec.id).or_insert_with(|| run.clone());
         }
+        let mut to_lose_children = BTreeSet::new();
+        let mut work = view.next_work(0).unwrap();
+        while let Some((number, left)) = work {
+            if let Work::CancelChildren { parent, .. } = left {
+                to_lose_children.insert(parent);
+            }
+            work = view.next_work(number + 1).unwrap();
+        }
         for RunRow { spec, run, .. } in rows.iter().filter(|row| !row.spec.detached) {
             let parent = spec.parent.and_then(|parent| by_id.get(&parent));
             let is_alone = parent.is_some_and(|parent| parent.run.status == Status::Cancelled);
-            assert!(!is_alone || run.status.is_final(), "the parent of run {} was cancelled", spec.id);
+            let is_next = spec.parent.is_some_and(|parent| to_lose_children.contains(&parent));
+            let is_left = is_alone && !is_next && !run.status.is_final();
+            assert!(!is_left, "the parent of run {} was cancelled", spec.id);
             let is_blamed = run.reason == Some(Reason::ParentCancelled);
             assert!(!is_blamed || is_alone, "the parent of run {} was not cancelled", spec.id);
         }

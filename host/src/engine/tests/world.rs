@@ -26,8 +26,8 @@ use crate::engine::shard::{Handled, Shard};
 use crate::engine::steps::{Entry, Start, load};
 use crate::error::Error;
 use crate::operations::{
-    PushEvent, StartRun, WorkflowChange, cancel_run, cancel_scheduled, change_workflow, current_version,
-    push_events, start_run, trigger_scheduled,
+    Fitting, PushEvent, StartRun, WorkflowChange, cancel_run, cancel_scheduled, change_workflow,
+    current_version, push_events, start_run, trigger_scheduled,
 };
 use crate::runtime::{GuestLine, SettledOutcome, StepEnd, StepEntry, StepOutcome};
 use crate::store::rows::{EventRow, ModuleRow, ScheduledStatus, VersionRow, WorkflowRow};
@@ -250,7 +250,9 @@ impl World {
         self.started.push(answer);
         let now = self.machine.clock.now();
         let started = self.decide(|shard| {
-            let outcome = start_run::decide(shard, target, request);
+            let entry = Arc::clone(shard.catalog().workflow(&target.workflow).unwrap());
+            let limit_keys = entry.check_call(&request.input, &request.metadata).unwrap();
+            let outcome = start_run::decide(shard, Fitting { target, limit_keys }, request);
             let started = outcome.as_ref().map(Started::clone).map_err(|_| ()).unwrap();
             shard.answer_started(reply, outcome).unwrap();
             started

@@ -227,7 +227,7 @@ pub(super) fn work(check: &mut Check<'_>) -> Result {
                 check.view.open_requests(run, task)?.is_some() || check.is_there(HELD_ENDS, (run, task))?
             }
             // The wait may have settled meanwhile.
-            Work::LookBack(_) | Work::CancelScheduled { .. } => true,
+            Work::LookBack(_) | Work::CancelScheduled { .. } | Work::MakeRoom { .. } => true,
         };
         if !is_there {
             check.report(WORK, number, "what it is about is not there");

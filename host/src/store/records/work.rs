@@ -39,6 +39,12 @@ enum StoredWork {
         run: StoredId,
         task: u8,
     },
+    MakeRoom {
+        workflow: String,
+        index: u8,
+        key: String,
+        room: u32,
+    },
     StartSubscribers {
         event: StoredId,
         after: Option<(bool, String, u32)>,
@@ -92,6 +98,9 @@ impl From<Work> for StoredWork {
                 looked_at,
             },
             Work::ApplyRequests { run, task } => Self::ApplyRequests { run: run.to_bytes(), task: task.0 },
+            Work::MakeRoom { workflow, index, key, room } => {
+                Self::MakeRoom { workflow: workflow.as_str().to_owned(), index, key, room }
+            }
             Work::StartSubscribers { event, after } => {
                 let place = |SubscriptionPlace { is_pattern, workflow, position }: SubscriptionPlace| {
                     (is_pattern, workflow.as_str().to_owned(), position)
@@ -130,6 +139,9 @@ impl TryFrom<StoredWork> for Work {
             }),
             StoredWork::ApplyRequests { run, task } => {
                 Self::ApplyRequests { run: RunId::from_bytes(run), task: TaskIndex(task) }
+            }
+            StoredWork::MakeRoom { workflow, index, key, room } => {
+                Self::MakeRoom { workflow: super::name(&workflow)?, index, key, room }
             }
             StoredWork::StartSubscribers { event, after } => {
                 let place = |(is_pattern, workflow, position): (bool, String, u32)| {

@@ -396,6 +396,11 @@ fn records_are_written_as_they_always_were() {
             "0105018bcfe568017101810101010101010102",
         ),
         (
+            "work: room under a limit",
+            Work::MakeRoom { workflow: workflow_name("mail"), index: 1, key: "k".to_owned(), room: 2 },
+            "0106046d61696c01016b02",
+        ),
+        (
             "work: subscribers",
             Work::StartSubscribers {
                 event: event_id(1),
@@ -405,7 +410,7 @@ fn records_are_written_as_they_always_were() {
                     position: 3,
                 }),
             },
-            "0106018bcfe56801710181010101010101010101046d61696c03",
+            "0107018bcfe56801710181010101010101010101046d61696c03",
         ),
     ] {
         golden.record(what, 0, work, should_be);
