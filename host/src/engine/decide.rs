@@ -1,7 +1,6 @@
 //! The deciding thread: takes commands and due timers, applies them to the shard, and hands what has
 //! changed to the persisting thread, one change set at a time. While that commits, it decides on.
 
-use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use dormouse_core::time::Timestamp;
 
 use super::command::Command;
 use super::events::EventRuns;
+use super::lines::Lines;
 use super::persist::{Closed, Committed, Persister};
 use super::post_commit::PostCommit;
 use super::retention::Retention;
@@ -44,8 +44,8 @@ pub(super) struct Decider {
     persister: Persister,
     /// Whether a change set is on its way to the disk.
     persisting: bool,
-    /// Commands that came while the open change set was full.
-    deferred: VecDeque<Command>,
+    /// Commands that have come and are to be decided.
+    lines: Lines,
     /// Since when the open change set has something in it.
     open_since: Option<Instant>,
     /// How many commands were decided in it.
@@ -79,7 +79,7 @@ impl Decider {
             commands,
             persister,
             persisting: false,
-            deferred: VecDeque::new(),
+            lines: Lines::default(),
             open_since: None,
             decided: 0,
             commit_time: Duration::ZERO,
@@ -148,7 +148,11 @@ impl Decider {
             None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match received {
-            Ok(command) => self.admit(command).map_or(Woken::ByTime, Woken::ByCommand),
+            Ok(command) if command.is_of_commit() => Woken::ByCommand(command),
+            Ok(command) => {
+                self.lines.push(command);
+                self.next().map_or(Woken::ByTime, Woken::ByCommand)
+            }
             Err(RecvTimeoutError::Timeout) => Woken::ByTime,
             // Every sender is gone: nobody is left to work for.
             Err(RecvTimeoutError::Disconnected) => Woken::ByCommand(Command::Stop),
@@ -180,27 +184,13 @@ impl Decider {
 
     /// The next command that is there and may be decided now.
     fn next(&mut self) -> Option<Command> {
-        if !self.is_full()
-            && let Some(command) = self.deferred.pop_front()
-        {
-            return Some(command);
-        }
-        loop {
-            let command = self.commands.try_recv().ok()?;
-            if let Some(command) = self.admit(command) {
+        while let Ok(command) = self.commands.try_recv() {
+            if command.is_of_commit() {
                 return Some(command);
             }
+            self.lines.push(command);
         }
-    }
-
-    /// Puts a command aside while the open change set is full, or behind others that are.
-    fn admit(&mut self, command: Command) -> Option<Command> {
-        let is_of_commit = matches!(command, Command::Committed(_) | Command::CommitFailed);
-        if !is_of_commit && (self.is_full() || !self.deferred.is_empty()) {
-            self.deferred.push_back(command);
-            return None;
-        }
-        Some(command)
+        if self.is_full() { None } else { self.lines.pop() }
     }
 
     /// Whether what was decided has to be on its way before more is.
@@ -220,8 +210,9 @@ impl Decider {
     }
 
     fn handle(&mut self, command: Command) -> Result<(), StoreError> {
+        let (line, begun) = (command.line(), Instant::now());
         let shard = &mut self.shard;
-        shard.match_until = Instant::now() + MATCH_TIME;
+        shard.match_until = begun + MATCH_TIME;
         shard.event_runs = EventRuns::MAX;
         shard.cancellations = CANCELLATIONS_MAX;
         self.decided += 1;
@@ -248,7 +239,9 @@ impl Decider {
             }
             Command::CommitFailed | Command::ClockJumped => {}
         }
-        shard.settle()
+        shard.settle()?;
+        self.lines.charge(line, begun.elapsed());
+        Ok(())
     }
 
     /// Hands the open change set to the persisting thread, if that is free and nothing is gained by
@@ -306,7 +299,7 @@ impl Decider {
         let quiet = |at: Option<Timestamp>| at.is_none_or(|at| at > now);
         let is_idle = !self.persisting
             && !self.shard.has_decided()
-            && self.deferred.is_empty()
+            && self.lines.is_empty()
             && self.shard.node.running() == 0
             && self.shard.queue.is_empty()
             && !self.shard.has_work;

@@ -10,6 +10,7 @@ mod decide;
 mod effects;
 mod events;
 mod host;
+mod lines;
 mod metrics;
 mod modules;
 mod node;

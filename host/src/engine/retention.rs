@@ -7,7 +7,7 @@
 //! long as the one that spawned it goes on, which may ask for its result at any time.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dormouse_core::bounds::EXECUTION_TIMEOUT_MAX;
 use dormouse_core::id::{EventId, RunId};
@@ -19,6 +19,9 @@ use crate::store::{Deleted, Newer, Read, StoreError, WorkingSet};
 /// Rows that a sweep deletes, about, in equal parts of each kind that has its turn: they take the
 /// deciding thread a few milliseconds. What else has come is decided before the next sweep.
 const DELETED_MAX: usize = 1000;
+
+/// Longest that a sweep deletes runs: their inputs and outputs may be large.
+const RUNS_TIME_MAX: Duration = Duration::from_millis(5);
 
 /// Rows that a sweep looks at of each kind: those that were made long ago and ended lately are passed
 /// over.
@@ -163,9 +166,10 @@ impl Retention {
         now: Timestamp,
         quota: usize,
     ) -> Result<usize, StoreError> {
-        let (keep, pass) = (self.keep, &mut self.runs);
+        let (keep, pass, begun) = (self.keep, &mut self.runs, Instant::now());
         let (mut deleted, mut looked_at) = (0, 0);
-        while deleted < quota && looked_at < LOOKED_AT_MAX {
+        let is_enough = |deleted: usize| deleted >= quota || begun.elapsed() >= RUNS_TIME_MAX;
+        while !is_enough(deleted) && looked_at < LOOKED_AT_MAX {
             let (mut old, after) = (Vec::new(), pass.looked_at.clone());
             let go_on = rows.visit_ended_runs(after.as_ref(), READ_AT_ONCE, |key| {
                 let old_at = key.2.time().after(keep);
@@ -186,11 +190,11 @@ impl Retention {
                     }
                 }
                 pass.looked_at = Some(key);
-                if deleted >= quota {
+                if is_enough(deleted) {
                     break;
                 }
             }
-            if deleted >= quota {
+            if is_enough(deleted) {
                 break;
             }
             if go_on.is_none() {

@@ -83,7 +83,7 @@ impl Shard {
                 self.make_room(Limit { workflow, index, key }, room)
             }
             Work::CancelScheduled { workflow, made_before, after } => {
-                self.cancel_some_scheduled(workflow, made_before, after)
+                self.cancel_some_scheduled((workflow, made_before), after, begun + PORTION_TIME)
             }
             Work::MatchEvent { event, cursor } => {
                 let rest = self.match_event(event, cursor)?;
@@ -171,19 +171,18 @@ impl Shard {
 
     fn cancel_some_scheduled(
         &mut self,
-        workflow: WorkflowName,
-        made_before: Timestamp,
+        (workflow, made_before): (WorkflowName, Timestamp),
         after: Option<(Timestamp, ScheduledId)>,
+        until: Instant,
     ) -> Result<Option<Work>, StoreError> {
-        let (mut pending, mut last, mut looked_at) = (Vec::new(), None, 0);
+        let (mut pending, mut last, mut looked_at, mut more) = (Vec::new(), None, 0, false);
         self.rows.visit_scheduled(Some(ScheduledStatus::Pending), after, |row| {
             looked_at += 1;
             last = Some((row.trigger_at, row.id));
             pending.extend((row.workflow == workflow && row.created_at <= made_before).then_some(row));
-            let more = looked_at < PORTION_LOOKED_AT && pending.len() < PORTION_RUNS;
-            if more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            more = looked_at == PORTION_LOOKED_AT || pending.len() == PORTION_RUNS || Instant::now() >= until;
+            if more { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        let more = looked_at == PORTION_LOOKED_AT || pending.len() == PORTION_RUNS;
         for row in pending {
             self.end_scheduled(row, ScheduledStatus::Cancelled, None)?;
         }
