@@ -18,6 +18,7 @@ use super::queue::Limit;
 use super::shard::Shard;
 use crate::store::rows::{
     EventRow, EventWaitRow, JournalEntry, LogLine, LookBack, RunWaitRow, ScheduledStatus, WaitCursor, Work,
+    WorkLine,
 };
 use crate::store::{Read, StoreError, WorkingSet};
 use crate::triggers::Matching;
@@ -58,14 +59,14 @@ impl Shard {
         // An event that is pushed here has no time of its own to be held against waits.
         self.match_until = begun + PORTION_TIME;
         for _ in 0..TURNS_MAX {
-            let Some((number, work)) = self.turns.next(&mut self.rows)? else {
+            let Some((line, number, work)) = self.turns.next(&mut self.rows)? else {
                 self.has_work = false;
                 break;
             };
             self.event_runs = EventRuns::MAX;
             self.cancellations = CANCELLATIONS_MAX;
             let rest = self.portion(work, begun)?;
-            self.rows.replace_work(number, rest.as_ref())?;
+            self.rows.replace_work(line, number, rest.as_ref())?;
             self.settle()?;
             if begun.elapsed() >= PORTION_TIME {
                 break;
@@ -271,10 +272,18 @@ impl Shard {
     }
 }
 
-/// Whose turn it is: one after the other, in passes. What is left during a pass has its turn in the next one,
-/// so that no stream of new work keeps the rest waiting.
+/// Whose turn it is: the lines take turns, and in each everything that is left does.
 #[derive(Default)]
 pub(super) struct Turns {
+    lines: [Passes; WorkLine::ALL.len()],
+    /// The line that had the last turn.
+    last: usize,
+}
+
+/// The turns of a line, in passes. What is left during a pass has its turn in the next one, so that no stream of
+/// new work keeps the rest waiting.
+#[derive(Default)]
+struct Passes {
     /// The number of the first work there was when the pass began. All before it is done.
     first: u64,
     next: u64,
@@ -283,16 +292,29 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    fn next(&mut self, rows: &mut WorkingSet) -> Result<Option<(u64, Work)>, StoreError> {
+    fn next(&mut self, rows: &mut WorkingSet) -> Result<Option<(WorkLine, u64, Work)>, StoreError> {
+        for _ in 0..WorkLine::ALL.len() {
+            self.last = (self.last + 1) % WorkLine::ALL.len();
+            let line = WorkLine::ALL[self.last];
+            if let Some((number, work)) = self.lines[self.last].next(rows, line)? {
+                return Ok(Some((line, number, work)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Passes {
+    fn next(&mut self, rows: &mut WorkingSet, line: WorkLine) -> Result<Option<(u64, Work)>, StoreError> {
         let mut next = match self.next < self.end {
-            true => rows.next_work(self.next)?.filter(|(number, _)| *number < self.end),
+            true => rows.next_work(line, self.next)?.filter(|(number, _)| *number < self.end),
             false => None,
         };
         if next.is_none() {
-            next = rows.next_work(self.first)?;
+            next = rows.next_work(line, self.first)?;
             if let Some((number, _)) = next {
                 self.first = number;
-                self.end = rows.work_end()?;
+                self.end = rows.work_end(line)?;
             }
         }
         if let Some((number, _)) = next {

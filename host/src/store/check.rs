@@ -74,6 +74,7 @@ const RULES: &[fn(&mut Check<'_>) -> Result] = &[
     timers::event_pattern_waits,
     timers::run_waits,
     timers::work,
+    timers::look_backs,
     timers::open_requests,
     timers::held_ends,
     triggers::crons,

@@ -18,7 +18,7 @@ use super::records::Counts;
 use super::rows::{
     ConcurrencyRow, CronRow, Due, EndedRun, EndedScheduled, EventRow, EventWaitRow, HeldEnd, IdempotencyRow,
     IdempotencyScope, JournalEntry, ModuleRow, OpenRequests, RunRow, RunWaitRow, ScheduledRow,
-    ScheduledStatus, TimerLine, VersionRow, WAITS_SHOWN_MAX, WaitKey, WaitRow, Work, WorkflowRow,
+    ScheduledStatus, TimerLine, VersionRow, WAITS_SHOWN_MAX, WaitKey, WaitRow, Work, WorkLine, WorkflowRow,
 };
 use super::source::{Access, Order, Source, Span, visit_merged};
 use super::tables;
@@ -334,9 +334,9 @@ pub(crate) trait Read: Source + Sized {
         self.scan_keys(tables::TIMERS, Span::under(line))?.take_while(is_due).take(limit).collect()
     }
 
-    /// The first of the things that are left to be done, of those with this number or a higher one.
-    fn next_work(&self, from: u64) -> Result<Option<(u64, Work)>> {
-        self.scan(tables::WORK, Span::all().from(from))?.next().transpose()
+    /// The first of the things that are left in a line, of those with this number or a higher one.
+    fn next_work(&self, line: WorkLine, from: u64) -> Result<Option<(u64, Work)>> {
+        self.scan(tables::work(line), Span::all().from(from))?.next().transpose()
     }
 
     /// The first of what the last step of a task asked for and what has not taken effect, with its number.

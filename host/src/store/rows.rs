@@ -197,6 +197,28 @@ pub(crate) struct SubscriptionPlace {
     pub(crate) position: u32,
 }
 
+/// Things that are left take turns within their line, and the lines do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkLine {
+    Work,
+    LookBacks,
+}
+
+impl WorkLine {
+    /// All of them, each at the place of its number.
+    pub(crate) const ALL: [Self; 2] = [Self::Work, Self::LookBacks];
+}
+
+impl Work {
+    /// Where it is left.
+    pub(crate) fn line(&self) -> WorkLine {
+        match self {
+            Self::LookBack(_) => WorkLine::LookBacks,
+            _ => WorkLine::Work,
+        }
+    }
+}
+
 /// Some of what a step asked for that ended, and that has not taken effect.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct OpenRequests {

@@ -16,7 +16,7 @@ use super::keys::Namespace;
 use super::records::Counts;
 use super::rows::{
     CronRow, Due, EventRow, EventWaitRow, HeldEnd, IdempotencyRow, JournalRow, ModuleRow, OpenRequests,
-    ScheduledRow, ScheduledStatus, VersionRow, WaitRow, Work, WorkflowRow,
+    ScheduledRow, ScheduledStatus, VersionRow, WaitRow, Work, WorkLine, WorkflowRow,
 };
 
 /// To the database every key and every row is just bytes.
@@ -93,6 +93,8 @@ tables! {
     RUN_WAITS = "run-waits": (RunId, RunId, TaskIndex, WaitId) => ();
     /// What was begun and is too much for one change set, in the order in which it was.
     WORK = "work": u64 => Work;
+    /// The same of waits that look back: a task may have ten thousand of them.
+    LOOK_BACKS = "look-backs": u64 => Work;
     /// The runs that a concurrency limit counts: the workflow, the position of the limit in its
     /// definition, the key, and the run, until that has ended. The row is the most that may run.
     CONCURRENCY = "concurrency": (Namespace, WorkflowName, u8, String, RunId) => u32;
@@ -115,6 +117,14 @@ pub(super) type EventWaitKey = (Namespace, String, String, String, RunId, TaskIn
 
 /// What the pattern begins with up to its first `*`, the pattern, and who waits.
 pub(super) type EventPatternWaitKey = (Namespace, String, String, RunId, TaskIndex, WaitId);
+
+/// Where the work of a line is left.
+pub(super) fn work(line: WorkLine) -> Table<u64, Work> {
+    match line {
+        WorkLine::Work => WORK,
+        WorkLine::LookBacks => LOOK_BACKS,
+    }
+}
 
 /// The slot of the table with this name.
 pub(super) fn slot(name: &str) -> Option<usize> {

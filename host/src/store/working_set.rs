@@ -12,7 +12,7 @@ use super::changes::{Change, ChangeSet, Entry};
 use super::error::StoreError;
 use super::keys::{self, Key, KeyPart};
 use super::records::{Counts, Record};
-use super::rows::{JournalEdges, JournalEntry, JournalSize, TimerLine};
+use super::rows::{JournalEdges, JournalEntry, JournalSize, TimerLine, WorkLine};
 use super::source::{Access, Bytes, CountChange, CountChanges, Layer, Order, Rows, Source, Span};
 use super::tables::{self, Table};
 use super::view::View;
@@ -33,8 +33,8 @@ pub(crate) struct WorkingSet {
     counts: CountChanges,
     /// When the first timer of each line is due; `None` while that has to be looked up.
     pub(super) first_due: [Option<FirstDue>; TimerLine::ALL.len()],
-    /// The number of the next work that is left, once that was looked up.
-    pub(super) next_work_number: Option<u64>,
+    /// The number of the next work that is left in each line, once that was looked up.
+    pub(super) next_work_numbers: [Option<u64>; WorkLine::ALL.len()],
     /// Entries of journals that become rows when the change set is closed.
     pub(super) journals: HashMap<RunId, NewEntries>,
     /// The ends of the journals that the last change set has appended to.
@@ -77,7 +77,7 @@ impl WorkingSet {
             written: Written::default(),
             counts: BTreeMap::new(),
             first_due: [None; TimerLine::ALL.len()],
-            next_work_number: None,
+            next_work_numbers: [None; WorkLine::ALL.len()],
             journals: HashMap::new(),
             journals_before: HashMap::new(),
         }

@@ -15,7 +15,7 @@ use super::keys::{self, NAMESPACE};
 use super::read::{KEPT_SINCE_KEY, Read};
 use super::rows::{
     ConcurrencyRow, CronRow, Due, EventRow, IdempotencyRow, IdempotencyScope, ModuleRow, RunWaitRow,
-    ScheduledRow, Timer, TimerLine, VersionRow, Work, WorkflowRow,
+    ScheduledRow, Timer, TimerLine, VersionRow, Work, WorkLine, WorkflowRow,
 };
 use super::source::{Access, Order, Span};
 use super::tables;
@@ -93,29 +93,31 @@ impl WorkingSet {
 
     /// Leaves something to be done later, behind all that was left before.
     pub(crate) fn put_work(&mut self, work: &Work) -> Result<()> {
-        let number = self.work_end()?;
-        self.next_work_number = Some(number + 1);
-        self.insert(tables::WORK, number, work)
+        let line = work.line();
+        let number = self.work_end(line)?;
+        self.next_work_numbers[line as usize] = Some(number + 1);
+        self.insert(tables::work(line), number, work)
     }
 
-    /// The number that what is left next will have. It is looked up once: the rows of what is done would be
-    /// passed over each time.
-    pub(crate) fn work_end(&mut self) -> Result<u64> {
-        if let Some(number) = self.next_work_number {
+    /// The number that what is left next in a line will have. It is looked up once: the rows of what is done
+    /// would be passed over each time.
+    pub(crate) fn work_end(&mut self, line: WorkLine) -> Result<u64> {
+        if let Some(number) = self.next_work_numbers[line as usize] {
             return Ok(number);
         }
-        let last = self.scan_keys_in(tables::WORK, Span::all(), Order::Descending)?.next().transpose()?;
+        let last =
+            self.scan_keys_in(tables::work(line), Span::all(), Order::Descending)?.next().transpose()?;
         let number = last.map_or(0, |last| last + 1);
-        self.next_work_number = Some(number);
+        self.next_work_numbers[line as usize] = Some(number);
         Ok(number)
     }
 
-    /// The same in the place of what was there.
-    pub(crate) fn replace_work(&mut self, number: u64, work: Option<&Work>) -> Result<()> {
+    /// Leaves something in the place of what was there.
+    pub(crate) fn replace_work(&mut self, line: WorkLine, number: u64, work: Option<&Work>) -> Result<()> {
         match work {
-            Some(work) => self.put(tables::WORK, number, work),
+            Some(work) => self.put(tables::work(line), number, work),
             None => {
-                self.delete(tables::WORK, number);
+                self.delete(tables::work(line), number);
                 Ok(())
             }
         }

@@ -8,7 +8,7 @@ use dormouse_core::run::{Lease, Reason, Run, Status};
 use dormouse_core::time::Timestamp;
 
 use super::world::LIMITED;
-use crate::store::rows::{IdempotencyScope, JournalEntry, RunRow, Work};
+use crate::store::rows::{IdempotencyScope, JournalEntry, RunRow, Work, WorkLine};
 use crate::store::{Read, View, check};
 
 /// What the engine has decided, as far as the one who asked for it can tell. It goes back in time with the
@@ -172,12 +172,12 @@ impl Seen {
             self.ended.entry(spec.id).or_insert_with(|| run.clone());
         }
         let mut to_lose_children = BTreeSet::new();
-        let mut work = view.next_work(0).unwrap();
+        let mut work = view.next_work(WorkLine::Work, 0).unwrap();
         while let Some((number, left)) = work {
             if let Work::CancelChildren { parent, .. } = left {
                 to_lose_children.insert(parent);
             }
-            work = view.next_work(number + 1).unwrap();
+            work = view.next_work(WorkLine::Work, number + 1).unwrap();
         }
         for RunRow { spec, run, .. } in rows.iter().filter(|row| !row.spec.detached) {
             let parent = spec.parent.and_then(|parent| by_id.get(&parent));

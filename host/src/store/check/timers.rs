@@ -10,10 +10,10 @@ use dormouse_core::wait::{FilterIndex, WaitCondition};
 use super::runs::timer_word;
 use super::{Check, Look, Result};
 use crate::store::read::Read;
-use crate::store::rows::{Due, EventWaitRow, ScheduledStatus, Timer, WaitKey, WaitRow, Work};
+use crate::store::rows::{Due, EventWaitRow, ScheduledStatus, Timer, WaitKey, WaitRow, Work, WorkLine};
 use crate::store::tables::{
-    BACKLOGS, CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, HELD_ENDS, OPEN_REQUESTS, RUN_STATES,
-    RUN_WAITS, SCHEDULED, TIMERS, Table, WAITS, WORK,
+    BACKLOGS, CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, HELD_ENDS, LOOK_BACKS, OPEN_REQUESTS,
+    RUN_STATES, RUN_WAITS, SCHEDULED, TIMERS, Table, WAITS, WORK,
 };
 use crate::store::waits::{EventWaitPlace, place};
 
@@ -231,6 +231,15 @@ pub(super) fn work(check: &mut Check<'_>) -> Result {
         };
         if !is_there {
             check.report(WORK, number, "what it is about is not there");
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn look_backs(check: &mut Check<'_>) -> Result {
+    check.each(LOOK_BACKS, |check, number, work| {
+        if work.line() != WorkLine::LookBacks {
+            check.report(LOOK_BACKS, number, "it is no wait that looks back");
         }
         Ok(())
     })

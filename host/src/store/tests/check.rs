@@ -117,6 +117,9 @@ fn sound() -> Store {
                 })?;
             }
             tx.put_work(&Work::CancelChildren { parent: run_id(3), after: None })?;
+            let (run, task, wait) = (run_id(3), TASK, UNTIL);
+            let look_back = LookBack { run, task, wait, since: at(0), before: None, looked_at: 0 };
+            tx.put_work(&Work::LookBack(look_back))?;
             tx.put_work(&Work::ApplyRequests { run: run_id(3), task: TASK })?;
             tx.put_open_requests((run_id(3), TASK, 0), &open_requests())?;
             tx.put_held_end(run_id(3), TASK, &held_end())?;
@@ -424,6 +427,11 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| tx.put_cron(&CronRow { unfinished: Vec::new(), ..cron() }), "crons", "holds times back"),
     (|tx| tx.put_cron(&CronRow { unfinished: vec![run_id(3)], ..cron() }), "crons", "which has ended"),
     (|tx| tx.put_work(&Work::TellWaiters { awaited: run_id(9) }), "work", "what it is about is not there"),
+    (
+        |tx| tx.put(tables::LOOK_BACKS, 9_u64, &Work::TellWaiters { awaited: run_id(3) }),
+        "look-backs",
+        "no wait that looks back",
+    ),
     (
         |tx| tx.put_work(&Work::ApplyRequests { run: run_id(2), task: TASK }),
         "work",
