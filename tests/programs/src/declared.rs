@@ -37,10 +37,15 @@ struct Declared {
     schema: Option<Value>,
     /// The key pattern and the filter of a subscription.
     event: Option<(String, Option<String>)>,
+    /// How many of these subscriptions it has; one when it is left out.
+    subscriptions: Option<usize>,
     /// The expression and the input of a cron.
     cron: Option<(String, Value)>,
     /// The key of a concurrency limit.
     concurrency_key: Option<String>,
+    /// That limit lets one run live and cancels the others; a million when it is left out.
+    #[serde(default)]
+    displaces: bool,
 }
 
 /// The workflows of the room: none, as it is compiled.
@@ -70,11 +75,17 @@ impl Declared {
             catch_up: None,
             overlap: None,
         };
-        let concurrency =
-            |key| Concurrency { key: Some(key), max_runs: 1_000_000, strategy: ConcurrencyStrategy::Queue };
+        let (max_runs, strategy) = match self.displaces {
+            true => (1, ConcurrencyStrategy::CancelRunning),
+            false => (1_000_000, ConcurrencyStrategy::Queue),
+        };
+        let concurrency = |key| Concurrency { key: Some(key), max_runs, strategy };
         definitions::Workflow {
             crons: self.cron.map(cron).into_iter().collect(),
-            events: self.event.map(event).into_iter().collect(),
+            events: vec![self.event.map(event); self.subscriptions.unwrap_or(1)]
+                .into_iter()
+                .flatten()
+                .collect(),
             input_schema: self.schema.map(|schema| schema.to_string()),
             concurrency: self.concurrency_key.map(concurrency).into_iter().collect(),
             description: "Declared by the benchmarks.".to_owned(),

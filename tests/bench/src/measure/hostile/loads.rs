@@ -44,6 +44,19 @@ const CHILDREN_EACH: usize = 20;
 /// Runs that live when their workflow gets another cron.
 const LIVE: usize = 20_000;
 
+/// Workflows that a module can declare, and subscriptions that each of them can have.
+const EACH: usize = 64;
+
+/// Children of a run, and of each of these.
+const TREE_EACH: usize = 100;
+
+/// Tasks that do the same at the same time.
+const TASKS: usize = 50;
+
+/// Runs of a script that spawns as many large runs as a step may, and how many these are.
+const LARGE_SCRIPTS: usize = 20;
+const LARGE_EACH: usize = 15;
+
 /// Requests where one alone is too quick to be felt.
 const REQUESTS: usize = 100;
 
@@ -86,6 +99,11 @@ pub(super) fn all(bench: &Bench) -> Vec<Load> {
         drop_waits(bench),
         spawn_in_bulk(bench),
         spawn_and_push(bench),
+        start_subscribers("an event of 16 KB for 4,096 subscriptions", 16 << 10),
+        cancel_tree(bench),
+        displace(bench),
+        open_waits(bench),
+        replay_large(bench),
         log_lines("a step that logs empty lines without end", json!({"line_bytes": 0})),
         log_lines("a step that prints empty lines without end", json!({"line_bytes": 0, "print": true})),
         catch_up(bench),
@@ -334,6 +352,82 @@ fn spawn_and_push(bench: &Bench) -> Load {
             Act::Until { workflow: ABOUT, status: "completed", count: times },
             Act::Until { workflow: DECLARED, status: "completed", count: times },
         ],
+    )
+}
+
+/// An event that starts as many runs as one module can declare subscriptions.
+fn start_subscribers(name: &str, bytes: usize) -> Load {
+    let declared =
+        |n: usize| json!({"name": format!("{PREFIX}{n}"), "event": [KEY, null], "subscriptions": EACH});
+    let declared: Value = (0..EACH).map(declared).collect();
+    let last: &'static str = "declared-63";
+    let payload = json!("x".repeat(bytes));
+    Load::new(
+        name,
+        vec![Act::Declare(declared)],
+        vec![
+            Act::Push { key: KEY, payload, times: 1 },
+            Act::Until { workflow: last, status: "completed", count: EACH },
+        ],
+    )
+}
+
+/// A run is cancelled whose children have children.
+fn cancel_tree(bench: &Bench) -> Load {
+    let each = bench.size(TREE_EACH);
+    let child = json!([spawn(COUNTER, &programs::counter(1, A_DAY_MS), each), { "sleep": A_DAY_MS }]);
+    let script = vec![spawn(SCRIPT, &child, each), json!({ "sleep": A_DAY_MS })];
+    let body = json!({"filter": {"workflow": SCRIPT, "trigger": "call"}});
+    let cancel = Act::Send { method: Method::POST, path: "/api/v1/runs/cancel".to_owned(), body, times: 1 };
+    Load::new(
+        "cancel a parent of 100 parents of 100 children",
+        vec![start_script(script, 1), until_sleeping(COUNTER, each * each), until_sleeping(SCRIPT, each + 1)],
+        vec![
+            cancel,
+            Act::UntilNone { workflow: SCRIPT, status: "sleeping" },
+            Act::UntilNone { workflow: COUNTER, status: "sleeping" },
+        ],
+    )
+}
+
+/// A run displaces all that stand in line under its limit.
+fn displace(bench: &Bench) -> Load {
+    let live = bench.size(LIVE);
+    let declare = |displaces: bool| {
+        let declared = json!([{"name": DECLARED, "concurrency_key": "'all'", "displaces": displaces}]);
+        Act::Declare(declared)
+    };
+    let pause = send(Method::PATCH, format!("/api/v1/workflows/{DECLARED}"), json!({"paused": true}), 1);
+    let start = |times| Act::Start { workflow: DECLARED, input: Value::Null, times };
+    Load::new(
+        "a run that displaces 20,000 others",
+        vec![declare(false), pause, start(live), declare(true)],
+        vec![start(1), Act::Until { workflow: DECLARED, status: "cancelled", count: live }],
+    )
+}
+
+/// Many tasks open as many waits as they may, at the same time.
+fn open_waits(bench: &Bench) -> Load {
+    let waits = waits("never:{n}", None, bench.size(TASK_MAX), json!({}));
+    Load::new(
+        "50 tasks that open 10,000 waits each",
+        vec![],
+        vec![start_script(vec![waits], TASKS), until_sleeping(SCRIPT, TASKS)],
+    )
+}
+
+/// Many runs are run again whose inputs are as large as they may be.
+fn replay_large(bench: &Bench) -> Load {
+    let script = || vec![spawn(ABOUT, &json!("x".repeat(1_000_000)), LARGE_EACH)];
+    let mut before: Vec<_> = (0..bench.size(LARGE_SCRIPTS)).map(|_| start_script(script(), 1)).collect();
+    let count = before.len() * LARGE_EACH;
+    before.push(Act::Until { workflow: ABOUT, status: "completed", count });
+    let body = json!({"filter": {"workflow": ABOUT}});
+    let replay = Act::Send { method: Method::POST, path: "/api/v1/runs/replay".to_owned(), body, times: 1 };
+    Load::new(
+        "300 runs with inputs of 1 MB, run again",
+        before,
+        vec![replay, Act::Until { workflow: ABOUT, status: "completed", count: 2 * count }],
     )
 }
 
