@@ -50,20 +50,22 @@ pub(super) struct ReadyQueue {
 /// Task runs of one priority.
 #[derive(Debug, Default)]
 struct Level {
-    /// Those that need no place under a limit.
-    line: BTreeMap<Place, TaskKey>,
+    /// Those that need no place under a limit, of each workflow, in the order in which they have their turns.
+    lines: HashMap<WorkflowName, BTreeMap<Place, TaskKey>>,
+    /// The first of each line, but for those of paused workflows, which keep their places.
+    heads: BTreeMap<Place, WorkflowName>,
     /// The number of the turn that the line has come to.
     turn: u64,
     /// The turn of the last one of each workflow that stands in the line.
     last_turns: HashMap<WorkflowName, u64>,
+    /// How many of these there may be before those whose turn has passed are forgotten.
+    last_turns_max: usize,
     /// Those that do, by their limits. A lane goes with the last one that waits in it.
     lanes: HashMap<Limits, Lane>,
     /// Lanes that may have room, in the order of their turns.
     turns: BTreeMap<u64, Limits>,
     /// Whether the line had the last turn.
     line_was_last: bool,
-    /// Those of paused workflows; they keep their place in the line.
-    parked: HashMap<WorkflowName, BTreeMap<Place, TaskKey>>,
 }
 
 /// Task runs of runs that have not begun and are under the same limits.
@@ -100,8 +102,9 @@ struct Spot {
 /// every workflow has one: a flood of one workflow holds up no other.
 type Place = (u64, u64);
 
-/// So many workflows have their last turn remembered before those whose turn has passed are forgotten.
-const LAST_TURNS_MAX: usize = 1024;
+/// So many workflows have their last turn remembered at least. Those whose turn has passed are forgotten when
+/// there are twice as many as were left the last time.
+const LAST_TURNS_MIN: usize = 1024;
 
 /// The runs that one limit counts.
 #[derive(Debug, Default)]
@@ -132,11 +135,7 @@ impl ReadyQueue {
         let place = limits.is_none().then(|| level.place(workflow, arrival));
         self.spots.insert(key, Spot { workflow: workflow.clone(), priority, arrival, place });
         if let Some(place) = place {
-            let line = match self.paused.contains(workflow) {
-                true => level.parked.entry(workflow.clone()).or_default(),
-                false => &mut level.line,
-            };
-            line.insert(place, key);
+            level.join_line(workflow, place, key, self.paused.contains(workflow));
         }
         let Some(limits) = limits else { return };
         let lane = level.lanes.entry(Arc::clone(&limits)).or_insert_with(|| {
@@ -156,10 +155,7 @@ impl ReadyQueue {
             return;
         };
         if let Some(level) = self.levels.get_mut(&Reverse(spot.priority)) {
-            level.line.remove(&place);
-            if let Some(parked) = level.parked.get_mut(&spot.workflow) {
-                parked.remove(&place);
-            }
+            level.leave_line(&spot.workflow, place);
         }
     }
 
@@ -262,11 +258,12 @@ impl ReadyQueue {
             let level = self.levels.entry(Reverse(spot.priority)).or_default();
             let place = level.place(&spot.workflow, spot.arrival);
             spot.place = Some(place);
-            in_lane.push((*key, spot.priority, spot.arrival, place));
+            in_lane.push((*key, spot.workflow.clone(), spot.priority, spot.arrival, place));
         }
-        for (key, priority, arrival, place) in in_lane {
+        for (key, workflow, priority, arrival, place) in in_lane {
             self.leave_lane(limits, priority, arrival);
-            self.levels.entry(Reverse(priority)).or_default().line.insert(place, key);
+            let is_paused = self.paused.contains(&workflow);
+            self.levels.entry(Reverse(priority)).or_default().join_line(&workflow, place, key, is_paused);
         }
     }
 
@@ -311,17 +308,16 @@ impl ReadyQueue {
 
     /// Whether no task could be popped. Call it after `pop` has returned `None`.
     pub(super) fn is_empty(&self) -> bool {
-        self.levels.values().all(|level| level.line.is_empty() && level.turns.is_empty())
+        self.levels.values().all(|level| level.heads.is_empty() && level.turns.is_empty())
     }
 
     /// Sets aside what there is and what will come of a workflow.
     pub(super) fn pause(&mut self, workflow: &WorkflowName) {
         self.paused.insert(workflow.clone());
         for level in self.levels.values_mut() {
-            let spots = &self.spots;
-            let of_it = |key: &TaskKey| spots.get(key).is_some_and(|spot| spot.workflow == *workflow);
-            let taken = level.line.extract_if(.., |_, key| of_it(key));
-            level.parked.entry(workflow.clone()).or_default().extend(taken);
+            if let Some(place) = level.first_of(workflow) {
+                level.heads.remove(&place);
+            }
         }
     }
 
@@ -329,7 +325,9 @@ impl ReadyQueue {
     pub(super) fn resume(&mut self, workflow: &WorkflowName) {
         self.paused.remove(workflow);
         for level in self.levels.values_mut() {
-            level.line.extend(level.parked.remove(workflow).unwrap_or_default());
+            if let Some(place) = level.first_of(workflow) {
+                level.heads.insert(place, workflow.clone());
+            }
             for (limits, lane) in &mut level.lanes {
                 let of_it = limits.iter().any(|(limit, _)| limit.workflow == *workflow);
                 if of_it && lane.lacks == Lacks::Workflow {
@@ -384,18 +382,50 @@ impl ReadyQueue {
 impl Level {
     /// The next place in the line for a task run of a workflow.
     fn place(&mut self, workflow: &WorkflowName, arrival: u64) -> Place {
-        if self.last_turns.len() >= LAST_TURNS_MAX {
+        if self.last_turns.len() >= self.last_turns_max.max(LAST_TURNS_MIN) {
             self.last_turns.retain(|_, last| *last > self.turn);
+            self.last_turns_max = 2 * self.last_turns.len();
         }
         let last = self.last_turns.entry(workflow.clone()).or_default();
         *last = self.turn.max(*last) + 1;
         (*last, arrival)
     }
 
+    /// Where the first of a workflow stands.
+    fn first_of(&self, workflow: &WorkflowName) -> Option<Place> {
+        self.lines.get(workflow)?.first_key_value().map(|(place, _)| *place)
+    }
+
+    fn join_line(&mut self, workflow: &WorkflowName, place: Place, key: TaskKey, is_paused: bool) {
+        let first = self.first_of(workflow);
+        self.lines.entry(workflow.clone()).or_default().insert(place, key);
+        if !is_paused && first.is_none_or(|first| place < first) {
+            if let Some(first) = first {
+                self.heads.remove(&first);
+            }
+            self.heads.insert(place, workflow.clone());
+        }
+    }
+
+    fn leave_line(&mut self, workflow: &WorkflowName, place: Place) -> Option<TaskKey> {
+        let line = self.lines.get_mut(workflow)?;
+        let key = line.remove(&place);
+        if line.is_empty() {
+            self.lines.remove(workflow);
+        }
+        if let Some(workflow) = self.heads.remove(&place)
+            && let Some(first) = self.first_of(&workflow)
+        {
+            self.heads.insert(first, workflow);
+        }
+        key
+    }
+
     fn pop_line(&mut self) -> Option<TaskKey> {
-        let ((turn, _), key) = self.line.pop_first()?;
-        self.turn = self.turn.max(turn);
-        Some(key)
+        let (place, workflow) = self.heads.first_key_value()?;
+        let (place, workflow) = (*place, workflow.clone());
+        self.turn = self.turn.max(place.0);
+        self.leave_line(&workflow, place)
     }
 
     /// Puts a lane that waited for room back among the turns, where it was.
