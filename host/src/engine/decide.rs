@@ -127,7 +127,9 @@ impl Decider {
         let shard = &mut self.shard;
         shard.now = shard.shared.clock.now();
         if !self.stopping && !self.is_full() {
-            self.shard.do_work()?;
+            if !self.is_behind() {
+                self.shard.do_work()?;
+            }
             self.next_timer = self.shard.ring_timers()?;
             self.sweep()?;
         }
@@ -163,6 +165,9 @@ impl Decider {
         if self.is_full() {
             return None;
         }
+        if self.is_behind() && !self.stopping && (self.shard.has_work || !self.lines.is_empty()) {
+            return Some(FULL_PAUSE);
+        }
         if self.shard.has_work && !self.stopping {
             let has_slots = self.shard.node.free_slots() > 0;
             return Some(if has_slots { Duration::ZERO } else { FULL_PAUSE });
@@ -190,12 +195,18 @@ impl Decider {
             }
             self.lines.push(command);
         }
-        if self.is_full() { None } else { self.lines.pop() }
+        if self.is_full() { None } else { self.lines.pop(!self.is_behind()) }
     }
 
     /// Whether what was decided has to be on its way before more is.
     fn is_full(&self) -> bool {
         self.persisting && self.has_enough()
+    }
+
+    /// Whether the store has more to write into its database than is good: what is large waits then, so that
+    /// what is small does not have to.
+    fn is_behind(&self) -> bool {
+        self.shard.shared.store.is_behind()
     }
 
     /// Whether the open change set has as much as it may.

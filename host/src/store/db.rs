@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound::Unbounded;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -35,6 +36,9 @@ const CHECKPOINT_BYTES: usize = 1 << 20;
 /// faster than the disk takes it.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
+/// The store is behind when so many have.
+const BEHIND_BYTES: usize = 8 << 20;
+
 /// Who may commit: the owner of the shard, as of an epoch. This store has one owner, which the lock
 /// on its file sees to; a store with more of them refuses a commit whose fence is not the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,7 @@ struct Inner {
     checkpointed: Condvar,
     checkpoints: Sender<Arc<Self>>,
     checkpoint_bytes: usize,
+    is_behind: AtomicBool,
 }
 
 /// What commits and checkpoints have to agree on.
@@ -147,6 +152,7 @@ impl Store {
             checkpointed: Condvar::new(),
             checkpoints,
             checkpoint_bytes,
+            is_behind: AtomicBool::new(false),
         };
         let run = move || run_checkpoints(&begun);
         let thread = std::thread::Builder::new().name("dormouse-checkpoint".to_owned()).spawn(run);
@@ -163,7 +169,7 @@ impl Store {
     pub(crate) fn verify_file(self, path: &Path) -> Result<(Self, bool), OpenError> {
         let in_use = || OpenError::Locked { path: path.to_owned() };
         let inner = Arc::into_inner(self.0).ok_or_else(in_use)?;
-        let Inner { opened, latest, commits, checkpointed, checkpoints, checkpoint_bytes } = inner;
+        let Inner { opened, latest, commits, checkpointed, checkpoints, checkpoint_bytes, is_behind } = inner;
         let view = latest.into_inner().unwrap_or_else(PoisonError::into_inner);
         let layers = view.layers().to_vec();
         drop(view);
@@ -172,13 +178,19 @@ impl Store {
         let opened = Arc::new(opened);
         let view = View::new(Arc::new(opened.base()?), layers);
         let latest = RwLock::new(Arc::new(view));
-        let inner = Inner { opened, latest, commits, checkpointed, checkpoints, checkpoint_bytes };
+        let inner = Inner { opened, latest, commits, checkpointed, checkpoints, checkpoint_bytes, is_behind };
         Ok((Self(Arc::new(inner)), sound))
     }
 
     /// What the store holds as of the last commit.
     pub(crate) fn view(&self) -> Arc<View> {
         self.0.view()
+    }
+
+    /// Whether so much is to be written into the database that large change sets had better wait: beyond
+    /// [`WAITING_BYTES_MAX`] all do.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.0.is_behind.load(Ordering::Relaxed)
     }
 
     /// Makes a change set durable: all of it or nothing is in the store from now on, whatever happens.
@@ -198,6 +210,7 @@ impl Store {
         let view = inner.view();
         let mut layers = view.layers().to_vec();
         commits.waiting_bytes += changes.bytes();
+        inner.note_behind(&commits);
         layers.push(changes);
         ChangeSet::join_small(&mut layers, checkpointed);
         let view = inner.show(View::new(Arc::clone(view.base()), layers));
@@ -295,6 +308,12 @@ impl Inner {
         self.commits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes whether much is to be written into the database.
+    fn note_behind(&self, commits: &Commits) {
+        let is_behind = commits.checkpoint.is_some() && commits.waiting_bytes >= BEHIND_BYTES;
+        self.is_behind.store(is_behind, Ordering::Relaxed);
+    }
+
     /// Waits while too much is to be written into the database.
     fn room_for_commit(&self) -> Result<MutexGuard<'_, Commits>, StoreError> {
         let mut commits = self.lock();
@@ -319,6 +338,7 @@ impl Inner {
             Err(error) => commits.failed = Some(error),
         }
         commits.checkpoint = None;
+        self.note_behind(&commits);
         drop(commits);
         self.checkpointed.notify_all();
     }

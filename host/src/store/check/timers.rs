@@ -10,7 +10,9 @@ use dormouse_core::wait::{FilterIndex, WaitCondition};
 use super::runs::timer_word;
 use super::{Check, Look, Result};
 use crate::store::read::Read;
-use crate::store::rows::{Due, EventWaitRow, ScheduledStatus, Timer, WaitKey, WaitRow, Work, WorkLine};
+use crate::store::rows::{
+    Due, EventWaitRow, OpenRequests, ScheduledStatus, Timer, WaitKey, WaitRow, Work, WorkLine,
+};
 use crate::store::tables::{
     BACKLOGS, CRONS, EVENT_PATTERN_WAITS, EVENT_WAITS, EVENTS, HELD_ENDS, LOOK_BACKS, OPEN_REQUESTS,
     RUN_STATES, RUN_WAITS, SCHEDULED, TIMERS, Table, WAITS, WORK,
@@ -189,6 +191,11 @@ fn event_wait<K>(check: &mut Check<'_>, table: Table<K, EventWaitRow>, row: &Eve
 }
 
 pub(super) fn run_waits(check: &mut Check<'_>) -> Result {
+    let mut to_be_made = BTreeSet::new();
+    check.each(OPEN_REQUESTS, |_, _, OpenRequests { requests, .. }| {
+        to_be_made.extend(requests.spawns.into_iter().map(|spawn| spawn.id));
+        Ok(())
+    })?;
     let mut being_told = BTreeSet::new();
     check.each(WORK, |_, _, work| {
         if let Work::TellWaiters { awaited } = work {
@@ -207,6 +214,7 @@ pub(super) fn run_waits(check: &mut Check<'_>) -> Result {
                 check.report(RUN_WAITS, &row, "the run that is waited for has ended, and the wait is open");
             }
             Look::There(_) | Look::Unreadable => {}
+            Look::Missing if to_be_made.contains(&awaited) => {}
             Look::Missing => check.report(RUN_WAITS, &row, "the run that is waited for is not there"),
         }
         Ok(())

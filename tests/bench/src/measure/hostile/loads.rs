@@ -44,8 +44,9 @@ const CHILDREN_EACH: usize = 20;
 /// Runs that live when their workflow gets another cron.
 const LIVE: usize = 20_000;
 
-/// Workflows that a module can declare, and subscriptions that each of them can have.
-const EACH: usize = 64;
+/// Workflows that the test programs can declare besides their own, and subscriptions that each of them can have.
+const WORKFLOWS: usize = 20;
+const SUBSCRIPTIONS: usize = 64;
 
 /// Children of a run, and of each of these.
 const TREE_EACH: usize = 100;
@@ -99,7 +100,7 @@ pub(super) fn all(bench: &Bench) -> Vec<Load> {
         drop_waits(bench),
         spawn_in_bulk(bench),
         spawn_and_push(bench),
-        start_subscribers("an event of 16 KB for 4,096 subscriptions", 16 << 10),
+        start_subscribers("an event of 16 KB for 1,280 subscriptions", 16 << 10),
         cancel_tree(bench),
         displace(bench),
         open_waits(bench),
@@ -355,19 +356,18 @@ fn spawn_and_push(bench: &Bench) -> Load {
     )
 }
 
-/// An event that starts as many runs as one module can declare subscriptions.
+/// An event that starts as many runs as there can be subscriptions of the test programs.
 fn start_subscribers(name: &str, bytes: usize) -> Load {
-    let declared =
-        |n: usize| json!({"name": format!("{PREFIX}{n}"), "event": [KEY, null], "subscriptions": EACH});
-    let declared: Value = (0..EACH).map(declared).collect();
-    let last: &'static str = "declared-63";
+    let declared = |n: usize| json!({"name": format!("{PREFIX}{n}"), "event": [KEY, null], "subscriptions": SUBSCRIPTIONS});
+    let declared: Value = (0..WORKFLOWS).map(declared).collect();
+    let last = "declared-19";
     let payload = json!("x".repeat(bytes));
     Load::new(
         name,
         vec![Act::Declare(declared)],
         vec![
             Act::Push { key: KEY, payload, times: 1 },
-            Act::Until { workflow: last, status: "completed", count: EACH },
+            Act::Until { workflow: last, status: "completed", count: SUBSCRIPTIONS },
         ],
     )
 }
