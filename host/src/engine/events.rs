@@ -255,7 +255,7 @@ pub(super) struct EventRuns {
 impl EventRuns {
     /// Most runs, and most bytes of their inputs, each of which is the payload of an event: they take the
     /// deciding thread some ten milliseconds.
-    pub(super) const MAX: Self = Self { runs: if cfg!(test) { 1 } else { 1_000 }, bytes: 4 << 20 };
+    pub(super) const MAX: Self = Self { runs: if cfg!(test) { 1 } else { 1_000 }, bytes: 2 << 20 };
 
     /// Room for a run with an input of so many bytes. The first has room however long that is.
     fn take(&mut self, bytes: usize) -> bool {

@@ -12,6 +12,7 @@ use super::bindings::{definitions, types};
 use super::budget::Budget;
 use super::limits::{Limits, RESOURCES_MAX};
 use super::logs::Logs;
+use super::processors::Turn;
 use super::snapshot::StateSink;
 use super::step::StepHost;
 use super::wasi::{self, Monotonic};
@@ -22,6 +23,7 @@ pub(super) struct Ctx {
     pub(super) clock: Clock,
     pub(super) limits: Limits,
     pub(super) logs: Logs,
+    pub(super) turn: Turn,
     /// Where `dormouse-save` puts what it is called with.
     pub(super) sink: StateSink,
     pub(super) table: ResourceTable,
@@ -48,7 +50,7 @@ impl StepCtx {
 
 impl Ctx {
     /// For a fresh instance, before `init`.
-    pub(super) fn new(clock: Clock, memory_bytes_max: u64) -> Self {
+    pub(super) fn new(clock: Clock, memory_bytes_max: u64, turn: Turn) -> Self {
         let logs = Logs::new(clock.clone());
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
@@ -59,6 +61,7 @@ impl Ctx {
             step: None,
             clock,
             logs,
+            turn,
             table,
         }
     }

@@ -22,6 +22,7 @@ use super::instance::link_sink;
 use super::limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, STACK_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
 use super::module::{Module, Modules};
 use super::prepare;
+use super::processors::Processors;
 use super::refusal::{LoadError, Refusal};
 use super::step::{StepEnd, StepHost, StepRequest};
 use super::ticker::Ticker;
@@ -82,6 +83,7 @@ pub(super) struct Inner {
     pub(super) linker: Linker<Ctx>,
     pub(super) memory_bytes_max: u64,
     pub(super) ticker: Ticker,
+    pub(super) processors: Processors,
     pub(super) modules: Modules,
     pub(super) disk: DiskCache,
     /// Room in the pool of instances.
@@ -106,10 +108,22 @@ impl Runtime {
         let disk = DiskCache::open(config.cache_dir.clone(), &engine)
             .map_err(|source| RuntimeError::Cache { path: config.cache_dir, source })?;
         let guests = Guests::start(config.guest_threads).map_err(RuntimeError::Threads)?;
+        let processors = Processors::new(config.guest_threads);
         let room = Semaphore::new(slots as usize);
         let (modules, compiling) = (Modules::default(), Arc::new(Semaphore::new(1)));
-        let inner =
-            Inner { clock, engine, linker, memory_bytes_max, ticker, modules, disk, room, compiling, guests };
+        let inner = Inner {
+            clock,
+            engine,
+            linker,
+            memory_bytes_max,
+            ticker,
+            processors,
+            modules,
+            disk,
+            room,
+            compiling,
+            guests,
+        };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -168,7 +182,7 @@ impl Runtime {
     ) -> StepEnd {
         let _room = self.0.room.acquire().await;
         let _running = self.0.ticker.running();
-        execute(&self.0.clock, self.0.memory_bytes_max, module, request, host).await
+        execute(&self.0, module, request, host).await
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {

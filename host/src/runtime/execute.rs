@@ -7,6 +7,7 @@ use dormouse_core::run::{Reason, TaskError};
 
 use super::convert::{self, Returned};
 use super::ctx::{Ctx, StepCtx};
+use super::engine::Inner;
 use super::failure;
 use super::instance::{Guest, Held};
 use super::module::Module;
@@ -16,24 +17,26 @@ use super::supervise::{TimedOut, supervised};
 use super::wasi::Monotonic;
 use crate::clock::Clock;
 
-/// Runs a step to its end or its deadline. An instance has at most so many bytes of memory.
+/// Runs a step to its end or its deadline.
 pub(super) async fn execute(
-    clock: &Clock,
-    memory_bytes_max: u64,
+    inner: &Inner,
     module: &Module,
     request: StepRequest,
     host: Arc<dyn StepHost>,
 ) -> StepEnd {
+    let clock = &inner.clock;
     let started = clock.stopwatch();
     let taken = match &request.entry {
         StepEntry::Start { .. } => 0,
         StepEntry::Resume { settled, .. } => settled.len(),
     };
     let (time_left, timeout) = (request.time_left, request.execution_timeout);
-    let memory_bytes_max = request.memory_bytes_max.map_or(memory_bytes_max, |max| max.min(memory_bytes_max));
-    let ctx = Ctx::new(clock.clone(), memory_bytes_max);
+    let most = inner.memory_bytes_max;
+    let memory_bytes_max = request.memory_bytes_max.map_or(most, |max| max.min(most));
+    let turn = inner.processors.turn();
+    let ctx = Ctx::new(clock.clone(), memory_bytes_max, turn.clone());
     let logs = ctx.logs.clone();
-    let ended = supervised(run(clock, module, request, host, ctx), &logs, started, time_left).await;
+    let ended = supervised(run(clock, module, request, host, ctx), &logs, &turn, started, time_left).await;
     logs.finish();
     let (outcome, requests) = match ended {
         Ok(Ok(ended)) => ended,
@@ -46,7 +49,7 @@ pub(super) async fn execute(
             (failed(Reason::ExecutionTimeout, message, true), Requests::default())
         }
     };
-    StepEnd { ran: started.elapsed(), outcome, requests, taken }
+    StepEnd { ran: started.elapsed().saturating_sub(turn.waited()), outcome, requests, taken }
 }
 
 /// Why a step did not come to a result.

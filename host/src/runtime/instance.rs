@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::{
     ComponentExportIndex, ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc, WasmList,
 };
-use wasmtime::{Store, StoreContextMut};
+use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 
 use super::bindings::{Module as Bindings, ModuleIndices, definitions, guest};
@@ -64,7 +64,9 @@ impl<'a> Guest<'a> {
         store.limiter(|ctx| &mut ctx.limits);
         // The guest gives way at every tick of the epoch, and may be dropped there.
         store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        store.epoch_deadline_callback(|store| {
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(store.data().turn.give_way())))
+        });
         store.set_hostcall_fuel(CALL_BYTES_MAX);
         let instance = prepared.pre.instantiate_async(&mut store).await?;
         let bindings = prepared.guest.load(&mut store, &instance)?;

@@ -26,6 +26,7 @@ mod logs;
 mod module;
 mod prepare;
 mod probe;
+mod processors;
 mod refusal;
 mod snapshot;
 mod step;

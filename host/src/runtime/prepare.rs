@@ -113,7 +113,8 @@ pub(super) async fn fresh(
 ) -> Result<(State, Vec<definitions::Workflow>), Refusal> {
     let _room = inner.room.acquire().await;
     let _running = inner.ticker.running();
-    let ctx = Ctx::new(inner.clock.clone(), inner.memory_bytes_max);
+    let turn = inner.processors.turn();
+    let ctx = Ctx::new(inner.clock.clone(), inner.memory_bytes_max, turn.clone());
     let logs = ctx.logs.clone();
     let work = async {
         let failed = |function| {
@@ -128,7 +129,7 @@ pub(super) async fn fresh(
         };
         Ok((state, declared))
     };
-    supervised(work, &logs, inner.clock.stopwatch(), INIT_TIMEOUT).await.unwrap_or_else(|TimedOut| {
+    supervised(work, &logs, &turn, inner.clock.stopwatch(), INIT_TIMEOUT).await.unwrap_or_else(|TimedOut| {
         let problem = format!("it ran for longer than {INIT_TIMEOUT:?}");
         Err(Refusal::InitFailed { function: "init", problem })
     })

@@ -76,7 +76,12 @@ async fn round(
     run: &Arc<RunSpec>,
     timings: &mut Timings,
 ) -> wasmtime::Result<()> {
-    let fresh = || Guest::new(&module.prepared, Ctx::new(inner.clock.clone(), inner.memory_bytes_max));
+    let fresh = || {
+        Guest::new(
+            &module.prepared,
+            Ctx::new(inner.clock.clone(), inner.memory_bytes_max, inner.processors.turn()),
+        )
+    };
 
     let start = Instant::now();
     let mut guest = fresh().await?;

@@ -8,17 +8,19 @@ use std::time::{Duration, Instant};
 use tokio::time::{Sleep, sleep_until};
 
 use super::logs::Logs;
+use super::processors::Turn;
 
 /// The guest used up its time.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TimedOut;
 
-/// Polls the guest to its end, at most for `time_left`. A busy guest gives way at every tick of
-/// the epoch, so neither its deadline nor its log wait for it. Timers are made only when the guest
-/// does give way: most steps end before.
+/// Polls the guest to its end, at most for `time_left`, in which it does not stand in line for its turn. A
+/// busy guest gives way at every tick of the epoch, so neither its deadline nor its log wait for it. Timers are
+/// made only when the guest does give way: most steps end before.
 pub(super) async fn supervised<F: Future>(
     guest: F,
     logs: &Logs,
+    turn: &Turn,
     started: Instant,
     time_left: Duration,
 ) -> Result<F::Output, TimedOut> {
@@ -28,11 +30,19 @@ pub(super) async fn supervised<F: Future>(
     // A deadline that the clock cannot tell never comes.
     let ends_at = started.checked_add(time_left);
     poll_fn(|cx| {
-        if let Poll::Ready(output) = guest.as_mut().poll(cx) {
+        let polled = guest.as_mut().poll(cx);
+        turn.rest();
+        if let Poll::Ready(output) = polled {
             return Poll::Ready(Ok(output));
         }
-        if ends_at.is_some_and(|at| deadline.poll(at, cx).is_ready()) {
-            return Poll::Ready(Err(TimedOut));
+        // While it stands in line, the deadline moves on: it is looked at again when that comes.
+        while let Some(at) = ends_at.and_then(|at| at.checked_add(turn.waited())) {
+            if deadline.poll(at, cx).is_pending() {
+                break;
+            }
+            if ends_at.and_then(|at| at.checked_add(turn.waited())) <= Some(Instant::now()) {
+                return Poll::Ready(Err(TimedOut));
+            }
         }
         while let Some(due) = logs.flush_due() {
             if flush.poll(due, cx).is_pending() {

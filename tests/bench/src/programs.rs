@@ -29,6 +29,9 @@ pub(crate) const PARENT: &str = "parent";
 /// Does what its input says, a list of things to do.
 pub(crate) const SCRIPT: &str = "script";
 
+/// Computes without end, and dies at its execution timeout of half a second.
+pub(crate) const ENDLESS_LOOP: &str = "endless-loop";
+
 /// Logs without end.
 pub(crate) const LOG_FLOOD: &str = "log-flood";
 

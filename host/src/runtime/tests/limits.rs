@@ -1,6 +1,6 @@
 //! A guest cannot use more than it may, and dies when it tries.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dormouse_core::run::Reason;
 
@@ -37,6 +37,31 @@ async fn an_endless_loop_dies_at_its_timeout_while_others_finish() {
         assert_eq!((reason, retryable), (Reason::ExecutionTimeout, true));
         assert!(message.contains("60s"), "{message}");
     }
+}
+
+/// On one thread, though there would be turns for two.
+#[tokio::test]
+async fn the_time_in_which_a_step_stands_in_line_for_a_processor_does_not_count() {
+    let harness = Harness::new();
+    let endless = harness.module(LOOP.component()).await;
+    let began = Instant::now();
+    let steps: Vec<_> = (0..5)
+        .map(|_| {
+            let (runtime, module, host) = (harness.runtime.clone(), endless.clone(), harness.host.clone());
+            let request = StepRequest { time_left: Duration::from_millis(100), ..start() };
+            tokio::spawn(async move { runtime.run_step(&module, request, host).await })
+        })
+        .collect();
+    let mut ran = Vec::new();
+    for step in steps {
+        let end = step.await.unwrap();
+        ran.push(end.ran);
+        assert_eq!(failure(end).0, Reason::ExecutionTimeout);
+    }
+    // Of two that have a turn, one waits for the thread.
+    let all = began.elapsed();
+    assert!(all >= Duration::from_millis(250), "all of them were through after {all:?}");
+    assert!(ran.iter().all(|ran| *ran < all * 3 / 4), "{ran:?} of {all:?}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use super::schemas::{
 };
 use crate::Bench;
 use crate::clock::now_ms;
-use crate::programs::{self, ABOUT, COUNTER, EVENT_WAITER, LOG_FLOOD, SCRIPT};
+use crate::programs::{self, ABOUT, COUNTER, ENDLESS_LOOP, EVENT_WAITER, LOG_FLOOD, SCRIPT};
 
 /// The workflow that a load declares, and another one.
 const DECLARED: &str = "declared-w";
@@ -104,6 +104,7 @@ pub(super) fn all(bench: &Bench) -> Vec<Load> {
         cancel_tree(bench),
         displace(bench),
         open_waits(bench),
+        endless_loops(),
         replay_large(bench),
         log_lines("a step that logs empty lines without end", json!({"line_bytes": 0})),
         log_lines("a step that prints empty lines without end", json!({"line_bytes": 0, "print": true})),
@@ -414,6 +415,13 @@ fn open_waits(bench: &Bench) -> Load {
         vec![],
         vec![start_script(vec![waits], TASKS), until_sleeping(SCRIPT, TASKS)],
     )
+}
+
+/// More tasks compute without end than there are processors.
+fn endless_loops() -> Load {
+    let start = Act::Start { workflow: ENDLESS_LOOP, input: Value::Null, times: TASKS };
+    let until = Act::Until { workflow: ENDLESS_LOOP, status: "failed", count: TASKS };
+    Load::new("50 tasks that compute without end", vec![], vec![start, until])
 }
 
 /// Many runs are run again whose inputs are as large as they may be.
