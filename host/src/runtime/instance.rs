@@ -15,6 +15,7 @@ use super::image::{BaseImage, Changes, State};
 use super::instrument::{GLOBALS_INDEX, LOAD_GLOBALS, LOAD_MEMORY, SAVE, SINK};
 use super::limits::CALL_BYTES_MAX;
 use super::snapshot::StateSink;
+use super::ticker::{FIRST_TICKS, TURN_TICKS};
 
 /// A compiled component with its imports linked and its exports looked up.
 pub(super) struct Prepared {
@@ -62,10 +63,10 @@ impl<'a> Guest<'a> {
     pub(super) async fn new(prepared: &'a Prepared, ctx: Ctx) -> wasmtime::Result<Self> {
         let mut store = Store::new(prepared.pre.engine(), ctx);
         store.limiter(|ctx| &mut ctx.limits);
-        // The guest gives way at every tick of the epoch, and may be dropped there.
-        store.set_epoch_deadline(1);
+        // The guest gives way then, and may be dropped there.
+        store.set_epoch_deadline(FIRST_TICKS);
         store.epoch_deadline_callback(|store| {
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(store.data().turn.give_way())))
+            Ok(UpdateDeadline::YieldCustom(TURN_TICKS, Box::pin(store.data().turn.give_way())))
         });
         store.set_hostcall_fuel(CALL_BYTES_MAX);
         let instance = prepared.pre.instantiate_async(&mut store).await?;

@@ -1,6 +1,6 @@
-//! Who runs, of guests that keep a processor busy. A guest that has run from one tick of the epoch to the next
-//! needs a turn to go on, and there are as many turns as threads for guests. So whoever begins or wakes stands
-//! behind a tick of a few others, however many have much to compute, and these take turns.
+//! Who runs, of guests that keep a processor busy. A guest that has run for a millisecond or two needs a turn to
+//! go on, and there are as many turns as threads for guests. So whoever begins or wakes stands behind a few
+//! others, however many have much to compute, and these take turns of ten milliseconds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ use super::processors::Turn;
 pub(super) struct TimedOut;
 
 /// Polls the guest to its end, at most for `time_left`, in which it does not stand in line for its turn. A
-/// busy guest gives way at every tick of the epoch, so neither its deadline nor its log wait for it. Timers are
+/// busy guest gives way every ten milliseconds, so neither its deadline nor its log wait for it. Timers are
 /// made only when the guest does give way: most steps end before.
 pub(super) async fn supervised<F: Future>(
     guest: F,

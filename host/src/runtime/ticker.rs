@@ -1,4 +1,4 @@
-//! Advances the epoch every 10 ms while guests run, so that each of them gives way now and then.
+//! Advances the epoch every millisecond while guests run, so that each of them gives way now and then.
 //! While none runs, the thread sleeps without waking.
 
 use std::io;
@@ -8,8 +8,14 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
-/// How long a guest runs before it gives way, and so how long it may outlive its deadline.
-const TICK: Duration = Duration::from_millis(10);
+const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks that a guest runs before it gives way for the first time. Most steps end before; and as many guests as
+/// there are slots may begin at once, each of which the last one has to wait for.
+pub(super) const FIRST_TICKS: u64 = 2;
+
+/// Ticks that it runs in each of its turns, and so how long it may outlive its deadline.
+pub(super) const TURN_TICKS: u64 = 10;
 
 /// Knows how many guests run. The thread ends when this is dropped.
 pub(super) struct Ticker(Arc<Shared>);
