@@ -1,4 +1,4 @@
-//! Who runs, of guests that keep a processor busy. A guest that has run for a millisecond or two needs a turn to
+//! Who runs, of guests that keep a processor busy. A guest that has run for a millisecond needs a turn to
 //! go on, and there are as many turns as threads for guests. So whoever begins or wakes stands behind a few
 //! others, however many have much to compute, and these take turns of ten milliseconds.
 
