@@ -60,11 +60,9 @@ impl Shard {
             }
         }
         for (limit, room) in crowded {
-            // The new run has the last place.
-            if let Some(Work::MakeRoom { workflow, index, key, .. }) =
-                self.make_room(limit, room.saturating_sub(1))?
-            {
-                self.leave(&Work::MakeRoom { workflow, index, key, room })?;
+            // The new run has the last place of them, and is none of those that make room.
+            if let Some(rest) = self.make_room(limit, room.saturating_sub(1), spec.id)? {
+                self.leave(&rest)?;
             }
         }
         let limits: Limits = declared().map(|(limit, declared)| (limit.clone(), declared.max_runs)).collect();
@@ -75,10 +73,17 @@ impl Shard {
         Ok(RunEvent::Created)
     }
 
-    /// Cancels the oldest runs under a limit until only so many are left, as far as a portion goes.
-    pub(super) fn make_room(&mut self, limit: Limit, room: u32) -> Result<Option<Work>, StoreError> {
+    /// Cancels the oldest runs under a limit, of those that were made before a run, until only so many of them are
+    /// left, as far as a portion goes.
+    pub(super) fn make_room(
+        &mut self,
+        limit: Limit,
+        room: u32,
+        made_before: RunId,
+    ) -> Result<Option<Work>, StoreError> {
+        let newer = self.queue.live_from(&limit, made_before);
         let live = self.queue.live(&limit);
-        let beyond = live.len().saturating_sub(usize::try_from(room).unwrap_or(usize::MAX));
+        let beyond = (live.len() - newer).saturating_sub(usize::try_from(room).unwrap_or(usize::MAX));
         let displaced: Vec<RunId> = live.take(beyond.min(self.cancellations)).collect();
         self.cancellations -= displaced.len();
         let more = displaced.len() < beyond;
@@ -86,7 +91,7 @@ impl Shard {
             self.follow_up(run, RunEvent::Cancel { reason: Reason::Concurrency });
         }
         let Limit { workflow, index, key } = limit;
-        Ok(more.then_some(Work::MakeRoom { workflow, index, key, room }))
+        Ok(more.then_some(Work::MakeRoom { workflow, index, key, room, made_before }))
     }
 
     /// Makes room: the run has ended.

@@ -165,11 +165,12 @@ impl Decider {
         if self.is_full() {
             return None;
         }
-        if self.is_behind() && !self.stopping && (self.shard.has_work || !self.lines.is_empty()) {
+        // What is left in the lines is held back, as the store was behind.
+        if !self.stopping && (!self.lines.is_empty() || self.shard.has_work && self.is_behind()) {
             return Some(FULL_PAUSE);
         }
         if self.shard.has_work && !self.stopping {
-            let has_slots = self.shard.node.free_slots() > 0;
+            let has_slots = self.shard.node.free_slots() > 0 || self.shard.open.first().is_some();
             return Some(if has_slots { Duration::ZERO } else { FULL_PAUSE });
         }
         let clock = &self.shard.shared.clock;
@@ -221,7 +222,8 @@ impl Decider {
     }
 
     fn handle(&mut self, command: Command) -> Result<(), StoreError> {
-        let (line, begun) = (command.line(), Instant::now());
+        let line = (!command.is_of_commit()).then(|| command.line());
+        let begun = Instant::now();
         let shard = &mut self.shard;
         shard.match_until = begun + MATCH_TIME;
         shard.event_runs = EventRuns::MAX;
@@ -251,7 +253,9 @@ impl Decider {
             Command::CommitFailed | Command::ClockJumped => {}
         }
         shard.settle()?;
-        self.lines.charge(line, begun.elapsed());
+        if let Some(line) = line {
+            self.lines.charge(line, begun.elapsed());
+        }
         Ok(())
     }
 

@@ -358,6 +358,11 @@ impl ReadyQueue {
         self.usage.get(limit).map(|usage| usage.live.iter()).unwrap_or_default().copied()
     }
 
+    /// How many of them are that run or newer ones.
+    pub(super) fn live_from(&self, limit: &Limit, run: RunId) -> usize {
+        self.usage.get(limit).map_or(0, |usage| usage.live.range(run..).count())
+    }
+
     /// Forgets a run that has ended and returns the limits that it was under.
     pub(super) fn release_limits(&mut self, run: RunId) -> Option<Limits> {
         let limits = self.limited.remove(&run)?;

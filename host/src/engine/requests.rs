@@ -24,15 +24,21 @@ use super::events::Matched;
 use super::queue::TaskKey;
 use super::shard::{Shard, StepPayload};
 use crate::store::rows::{
-    HeldEnd, IdempotencyRow, IdempotencyScope, JournalEntry, OpenRequests, ScheduledStatus, Work,
+    HeldEnd, IdempotencyRow, IdempotencyScope, JournalEntry, OpenRequests, ScheduledStatus,
 };
 use crate::store::{Read, StoreError};
 
 /// Most requests that take effect in the same change set as the end of their step.
-pub(super) const AT_ONCE_MAX: usize = if cfg!(test) { 2 } else { 256 };
+const AT_ONCE_MAX: usize = if cfg!(test) { 2 } else { 256 };
+
+/// For how many others a child under concurrency limits counts.
+const LIMITED_WEIGHT: usize = 16;
 
 /// Requests in a row of the store.
 const ROW_REQUESTS: usize = if cfg!(test) { 2 } else { 64 };
+
+/// Bytes at which a row is full: what is left of one is written again after each portion.
+const ROW_BYTES: usize = 64 << 10;
 
 /// Most requests that take effect in one portion.
 const PORTION_REQUESTS: usize = if cfg!(test) { 1 } else { 256 };
@@ -43,6 +49,17 @@ enum Request {
     /// With what the event starts, if that is known.
     Push(Push, Option<Matched>),
     Schedule(Schedule),
+}
+
+impl Request {
+    /// About how many bytes it carries.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Spawn(spawn) => spawn.input.as_str().len(),
+            Self::Push(push, _) => push.payload.as_str().len(),
+            Self::Schedule(schedule) => schedule.input.as_str().len(),
+        }
+    }
 }
 
 /// Everything that a step asked for, in the order in which it takes effect.
@@ -57,6 +74,8 @@ fn in_order(requests: Requests, matched: Vec<Matched>) -> impl Iterator<Item = R
 #[derive(Default)]
 pub(super) struct OpenTasks {
     tasks: HashMap<TaskKey, Open>,
+    /// In the order in which their steps have ended: one is through before the next, so that slots come free.
+    order: VecDeque<TaskKey>,
     /// The children that are still to be made.
     children: HashMap<RunId, Place>,
     /// Those of them that are to take an idempotency key.
@@ -106,7 +125,11 @@ impl OpenTasks {
                 }
             }
         }
-        let open = self.tasks.entry(key).or_insert_with(|| Open { at, rows: VecDeque::new(), end: None });
+        let order = &mut self.order;
+        let open = self.tasks.entry(key).or_insert_with(|| {
+            order.push_back(key);
+            Open { at, rows: VecDeque::new(), end: None }
+        });
         open.rows.push_back(OpenRow { number, requests });
     }
 
@@ -117,11 +140,20 @@ impl OpenTasks {
         let request = row.requests.get_mut(position)?.take()?;
         if let Request::Spawn(Spawn { id, target, idempotency, .. }) = &request {
             self.children.remove(id);
-            if let Some((name, _)) = idempotency {
-                self.claims.remove(&(target.workflow.clone(), name.clone()));
+            let claim = idempotency.as_ref().map(|(name, _)| (target.workflow.clone(), name.clone()));
+            // Another may claim the key by now, when it would have expired.
+            if let Some(claim) = claim
+                && self.claims.get(&claim) == Some(&(key, number, position))
+            {
+                self.claims.remove(&claim);
             }
         }
         Some((*at, request))
+    }
+
+    /// The task whose requests take effect now.
+    pub(super) fn first(&self) -> Option<TaskKey> {
+        self.order.front().copied()
     }
 
     /// The next request of a task.
@@ -158,7 +190,7 @@ impl Shard {
         matched: Vec<Matched>,
     ) -> Result<(), StoreError> {
         self.publish(key, std::mem::take(&mut requests.chunks))?;
-        if requests.count() > AT_ONCE_MAX {
+        if self.is_bulk(&requests) {
             return self.open_requests(key, in_order(requests, matched));
         }
         let at = self.now;
@@ -171,15 +203,28 @@ impl Shard {
         self.open_requests(key, requests)
     }
 
-    /// Holds back the end of a step that completed its task and asked for much. `false` if the step has no
-    /// lease any more.
+    /// Whether these are too many to take effect in the same change set as the end of their step. A child under
+    /// concurrency limits counts for several, as their keys have to be computed.
+    pub(super) fn is_bulk(&self, requests: &Requests) -> bool {
+        let is_limited = |spawn: &Spawn| {
+            let entry = self.catalog.workflow(&spawn.target.workflow);
+            entry.is_some_and(|entry| !entry.version.definition.concurrency.is_empty())
+        };
+        let limited = match requests.count() * LIMITED_WEIGHT > AT_ONCE_MAX {
+            true => requests.spawns.iter().filter(|spawn| is_limited(spawn)).count(),
+            false => 0,
+        };
+        requests.count() + limited * LIMITED_WEIGHT > AT_ONCE_MAX
+    }
+
+    /// Holds back the end of a step that completed its task and asked for much, if the step has its lease still.
     pub(super) fn hold_end(
         &mut self,
         key: TaskKey,
         end: HeldEnd,
         mut requests: Requests,
         matched: Vec<Matched>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let (run, task) = key;
         let has_lease = self.run(run)?.and_then(|(_, run)| run.task(task)).is_some_and(|task| {
             let lease = Lease { attempt: task.attempt, epoch: task.epoch };
@@ -192,7 +237,7 @@ impl Shard {
             self.open_requests(key, in_order(requests, matched))?;
             self.open.tasks.entry(key).and_modify(|open| open.end = Some(end));
         }
-        Ok(has_lease)
+        Ok(())
     }
 
     fn publish(&mut self, (run, task): TaskKey, chunks: Vec<String>) -> Result<(), StoreError> {
@@ -212,7 +257,14 @@ impl Shard {
         let ((run, task), at) = (key, self.now);
         let mut requests = requests.map(Some);
         for number in 0.. {
-            let row: Vec<_> = requests.by_ref().take(ROW_REQUESTS).collect();
+            let (mut row, mut bytes) = (Vec::new(), 0);
+            while row.len() < ROW_REQUESTS
+                && bytes < ROW_BYTES
+                && let Some(request) = requests.next()
+            {
+                bytes += request.as_ref().map_or(0, Request::bytes);
+                row.push(request);
+            }
             if row.is_empty() {
                 break;
             }
@@ -221,7 +273,7 @@ impl Shard {
         }
         if self.open.has(key) {
             self.keep_slot(key);
-            self.leave(&Work::ApplyRequests { run, task })?;
+            self.has_work = true;
         }
         Ok(())
     }
@@ -251,19 +303,17 @@ impl Shard {
             self.keep_slot(key);
         }
         for (key, end) in self.rows.held_ends()? {
-            let open = Open { at: self.now, rows: VecDeque::new(), end: None };
-            self.open.tasks.entry(key).or_insert(open).end = Some(end);
-            self.keep_slot(key);
+            if let Some(open) = self.open.tasks.get_mut(&key) {
+                open.end = Some(end);
+            }
         }
+        let tasks = &self.open.tasks;
+        self.open.order.make_contiguous().sort_by_key(|key| tasks.get(key).map(|open| open.at));
         Ok(())
     }
 
-    /// Has more of what a step asked for take effect, and then lets its task go on. Returns what is left.
-    pub(super) fn apply_open_requests(
-        &mut self,
-        key: TaskKey,
-        until: Instant,
-    ) -> Result<Option<Work>, StoreError> {
+    /// Has more of what a step asked for take effect, and then lets its task go on.
+    pub(super) fn apply_open_requests(&mut self, key: TaskKey, until: Instant) -> Result<(), StoreError> {
         let (run, task) = key;
         let mut count = 0;
         while let Some(place) = self.open.next(key) {
@@ -280,7 +330,7 @@ impl Shard {
                         let rest = as_row(open.at, &row.requests);
                         self.rows.put_open_requests((run, task, number), &rest)?;
                     }
-                    return Ok(Some(Work::ApplyRequests { run, task }));
+                    return Ok(());
                 }
                 _ => {
                     self.take_effect(place)?;
@@ -289,14 +339,14 @@ impl Shard {
             }
         }
         let end = self.open.tasks.remove(&key).and_then(|open| open.end);
+        self.open.order.retain(|other| *other != key);
         self.node.release(key);
         if let Some(HeldEnd { lease, ran, output }) = end {
             self.rows.delete_held_end(run, task);
             let event = RunEvent::StepEnded { task, lease, ran, result: StepResult::Completed { output } };
             self.apply(run, event, StepPayload::default())?;
         }
-        self.enqueue_held(key)?;
-        Ok(None)
+        self.enqueue_held(key)
     }
 
     /// Puts a task in the queue that would have stood there but for its open requests.

@@ -125,6 +125,8 @@ pub(crate) struct Shard {
     /// Whether something may be left to be done in portions.
     pub(super) has_work: bool,
     pub(super) turns: Turns,
+    /// Whether requests of steps had the last turn.
+    pub(super) requests_were_last: bool,
     /// Callers of `AwaitIdle`.
     pub(super) idlers: Vec<oneshot::Sender<Option<Timestamp>>>,
 }
@@ -156,6 +158,7 @@ impl Shard {
             open: OpenTasks::default(),
             has_work: true,
             turns: Turns::default(),
+            requests_were_last: false,
             idlers: Vec::new(),
         }
     }

@@ -22,7 +22,6 @@ use super::command::Command;
 use super::events::Matched;
 use super::node::StepHandle;
 use super::queue::TaskKey;
-use super::requests::AT_ONCE_MAX;
 use super::shard::{Loaded, Shard, StepPayload};
 use crate::runtime::{
     GuestLine, SettledOutcome, SettledWait, StepEnd, StepEntry, StepHost, StepOutcome, StepRequest,
@@ -378,9 +377,8 @@ impl Shard {
         }
         let mut saved = Vec::new();
         let result = match outcome {
-            StepOutcome::Completed { output } if requests.count() > AT_ONCE_MAX => {
-                self.hold_end((run, task), HeldEnd { lease, ran, output }, requests, matched)?;
-                return Ok(());
+            StepOutcome::Completed { output } if self.is_bulk(&requests) => {
+                return self.hold_end((run, task), HeldEnd { lease, ran, output }, requests, matched);
             }
             StepOutcome::Completed { output } => StepResult::Completed { output },
             StepOutcome::Failed { reason, error, retryable } => {

@@ -59,14 +59,25 @@ impl Shard {
         // An event that is pushed here has no time of its own to be held against waits.
         self.match_until = begun + PORTION_TIME;
         for _ in 0..TURNS_MAX {
-            let Some((line, number, work)) = self.turns.next(&mut self.rows)? else {
-                self.has_work = false;
-                break;
-            };
             self.event_runs = EventRuns::MAX;
             self.cancellations = CANCELLATIONS_MAX;
-            let rest = self.portion(work, begun)?;
-            self.rows.replace_work(line, number, rest.as_ref())?;
+            // Requests of steps, and what else is left, take turns.
+            self.requests_were_last = !self.requests_were_last;
+            let left = match self.open.first() {
+                Some(_) if self.requests_were_last => None,
+                _ => self.turns.next(&mut self.rows)?,
+            };
+            match (left, self.open.first()) {
+                (Some((line, number, work)), _) => {
+                    let rest = self.portion(work, begun)?;
+                    self.rows.replace_work(line, number, rest.as_ref())?;
+                }
+                (None, Some(key)) => self.apply_open_requests(key, begun + PORTION_TIME)?,
+                (None, None) => {
+                    self.has_work = false;
+                    break;
+                }
+            }
             self.settle()?;
             if begun.elapsed() >= PORTION_TIME {
                 break;
@@ -80,8 +91,8 @@ impl Shard {
         match work {
             Work::TellWaiters { awaited } => self.tell_waiters(awaited),
             Work::CancelChildren { parent, after } => self.cancel_some_children(parent, after),
-            Work::MakeRoom { workflow, index, key, room } => {
-                self.make_room(Limit { workflow, index, key }, room)
+            Work::MakeRoom { workflow, index, key, room, made_before } => {
+                self.make_room(Limit { workflow, index, key }, room, made_before)
             }
             Work::CancelScheduled { workflow, made_before, after } => {
                 self.cancel_some_scheduled((workflow, made_before), after, begun + PORTION_TIME)
@@ -101,7 +112,6 @@ impl Shard {
                 Ok(rest)
             }
             Work::LookBack(at) => self.look_back(at, begun + PORTION_TIME),
-            Work::ApplyRequests { run, task } => self.apply_open_requests((run, task), begun + PORTION_TIME),
         }
     }
 

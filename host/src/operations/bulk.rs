@@ -1,5 +1,4 @@
-//! Many requests of one kind at once: each has an outcome of its own, and all that succeed are one
-//! transaction.
+//! Many requests of one kind at once: each has an outcome of its own.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +6,7 @@ use crate::engine::{CommandError, Handled, Host, Shard};
 pub(crate) use crate::error::Outcomes;
 use crate::error::{Error, ErrorKind};
 
-/// Decides each of the requests.
+/// Decides each of the requests, in one transaction.
 pub(super) fn decide_each<R, T>(
     shard: &mut Shard,
     requests: Vec<R>,
@@ -30,15 +29,17 @@ pub(super) fn decide_each<R, T>(
 const STRETCH_BYTES_MAX: usize = 2 << 20;
 const STRETCH_TIME_MAX: Duration = Duration::from_millis(20);
 
-/// Decides each of the requests, in as many transactions as it takes.
+/// Decides each of the requests, in as many transactions as it takes. `bytes` tells how many a request carries.
 pub(super) async fn decide_in_stretches<R: Send + 'static, T: Send + 'static>(
     host: &Host,
     mut requests: Vec<R>,
+    bytes: impl Fn(&R) -> usize,
     decide: impl Fn(&mut Shard, R) -> Handled<T> + Copy + Send + 'static,
 ) -> Result<Outcomes<T>, Error> {
     let mut outcomes = Outcomes::new();
     while !requests.is_empty() {
-        let stretch = host.operate(move |shard| decide_stretch(shard, requests, decide)).await?;
+        let carried = requests.iter().map(&bytes).sum();
+        let stretch = host.operate_on(carried, move |shard| decide_stretch(shard, requests, decide)).await?;
         outcomes.extend(stretch.0);
         requests = stretch.1;
     }

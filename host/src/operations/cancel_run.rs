@@ -19,7 +19,7 @@ pub(crate) async fn cancel_run(host: &Host, id: RunId) -> Result<RunRow> {
 
 /// Cancels many.
 pub(crate) async fn cancel_runs(host: &Host, ids: Vec<RunId>) -> Result<Outcomes<()>> {
-    decide_in_stretches(host, ids, decide).await
+    decide_in_stretches(host, ids, |_| 0, decide).await
 }
 
 pub(crate) fn decide(shard: &mut Shard, id: RunId) -> Handled<()> {

@@ -15,7 +15,7 @@ pub(crate) async fn cancel_scheduled(host: &Host, id: ScheduledId) -> Result<()>
 
 /// Cancels many.
 pub(crate) async fn cancel_scheduled_runs(host: &Host, ids: Vec<ScheduledId>) -> Result<Outcomes<()>> {
-    decide_in_stretches(host, ids, decide).await
+    decide_in_stretches(host, ids, |_| 0, decide).await
 }
 
 pub(crate) fn decide(shard: &mut Shard, id: ScheduledId) -> Handled<()> {

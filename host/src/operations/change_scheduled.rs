@@ -27,7 +27,10 @@ pub(crate) async fn change_scheduled_runs(
     let checked = |(id, change)| check(host, id, &change).map(|()| (id, change));
     let changes = tokio::task::block_in_place(|| changes.into_iter().map(checked).collect());
     handle_valid(changes, |changes: Vec<(ScheduledId, ScheduledChange)>| {
-        decide_in_stretches(host, changes, |shard, (id, change)| decide(shard, id, change))
+        let bytes = |(_, change): &(ScheduledId, ScheduledChange)| {
+            change.input.as_ref().map_or(0, |input| input.as_str().len())
+        };
+        decide_in_stretches(host, changes, bytes, |shard, (id, change)| decide(shard, id, change))
     })
     .await
 }

@@ -33,7 +33,7 @@ pub(crate) async fn replay_run(host: &Host, id: RunId, input: Option<Json>) -> R
 pub(crate) async fn replay_runs(host: &Host, ids: Vec<RunId>) -> Result<Outcomes<RunId>> {
     let checked = |id| check(host, id, None);
     let requests: Vec<_> = tokio::task::block_in_place(|| ids.into_iter().map(checked).collect());
-    decide_in_stretches(host, requests, |shard, request| decide(shard, request?)).await
+    decide_in_stretches(host, requests, |_| 0, |shard, request| decide(shard, request?)).await
 }
 
 /// Holds the input against the schema as it is now. What else may be wrong is for the deciding thread to

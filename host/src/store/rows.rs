@@ -179,10 +179,9 @@ pub(crate) enum Work {
     MatchEvent { event: EventId, cursor: WaitCursor },
     /// A wait is to look back further.
     LookBack(LookBack),
-    /// A step has ended, and what it asked for takes effect.
-    ApplyRequests { run: RunId, task: TaskIndex },
-    /// The oldest runs under a concurrency limit are to be cancelled until only so many are left.
-    MakeRoom { workflow: WorkflowName, index: u8, key: String, room: u32 },
+    /// The oldest runs under a concurrency limit are to be cancelled, of those that were there before a run which
+    /// wants room, until only so many are left.
+    MakeRoom { workflow: WorkflowName, index: u8, key: String, room: u32, made_before: RunId },
     /// An event is to start the runs of the subscriptions that come after this one.
     StartSubscribers { event: EventId, after: Option<SubscriptionPlace> },
 }

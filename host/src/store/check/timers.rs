@@ -231,9 +231,6 @@ pub(super) fn work(check: &mut Check<'_>) -> Result {
             Work::MatchEvent { event, .. } | Work::StartSubscribers { event, .. } => {
                 check.is_there(EVENTS, event)? || check.may_be_gone(event.time())
             }
-            Work::ApplyRequests { run, task } => {
-                check.view.open_requests(run, task)?.is_some() || check.is_there(HELD_ENDS, (run, task))?
-            }
             // The wait may have settled meanwhile.
             Work::LookBack(_) | Work::CancelScheduled { .. } | Work::MakeRoom { .. } => true,
         };
@@ -253,12 +250,11 @@ pub(super) fn look_backs(check: &mut Check<'_>) -> Result {
     })
 }
 
-/// What a step asked for is there as long as it is to take effect.
+/// What a step asked for is of a run that is there, or was not long ago.
 pub(super) fn open_requests(check: &mut Check<'_>) -> Result {
-    let under_way = under_way(check)?;
     check.each(OPEN_REQUESTS, |check, (run, task, number), _| {
-        if !under_way.contains(&(run, task)) {
-            check.report(OPEN_REQUESTS, format!("{run} {} {number}", task.0), "no work is left to apply it");
+        if !check.is_there(RUN_STATES, run)? && !check.may_be_gone(run.time()) {
+            check.report(OPEN_REQUESTS, format!("{run} {} {number}", task.0), "its run is not there");
         }
         Ok(())
     })
@@ -267,11 +263,10 @@ pub(super) fn open_requests(check: &mut Check<'_>) -> Result {
 /// The end of a step is held while the task runs, unless that was cancelled, and what it asked for takes
 /// effect.
 pub(super) fn held_ends(check: &mut Check<'_>) -> Result {
-    let under_way = under_way(check)?;
     check.each(HELD_ENDS, |check, (run, task), end| {
         let row = format!("{run} {}", task.0);
-        if !under_way.contains(&(run, task)) {
-            check.report(HELD_ENDS, &row, "no work is left after which the run hears of it");
+        if check.view.open_requests(run, task)?.is_none() {
+            check.report(HELD_ENDS, &row, "no request of the step is open");
         }
         let lease = |task: &TaskRun| Lease { attempt: task.attempt, epoch: task.epoch };
         let runs = |task: &TaskRun| task.status == Status::Running && lease(task) == end.lease;
@@ -283,18 +278,6 @@ pub(super) fn held_ends(check: &mut Check<'_>) -> Result {
         }
         Ok(())
     })
-}
-
-/// The tasks whose steps have ended and whose requests take effect.
-fn under_way(check: &mut Check<'_>) -> Result<BTreeSet<(RunId, TaskIndex)>> {
-    let mut under_way = BTreeSet::new();
-    check.each(WORK, |_, _, work| {
-        if let Work::ApplyRequests { run, task } = work {
-            under_way.insert((run, task));
-        }
-        Ok(())
-    })?;
-    Ok(under_way)
 }
 
 /// Whether it holds of a task run, which must be there. Nothing is said of one that cannot be read.

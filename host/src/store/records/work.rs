@@ -34,16 +34,13 @@ enum StoredWork {
         before: Option<StoredId>,
         looked_at: u32,
     },
-    /// Since format 5 of the store.
-    ApplyRequests {
-        run: StoredId,
-        task: u8,
-    },
+    /// Since format 5 of the store, as what follows.
     MakeRoom {
         workflow: String,
         index: u8,
         key: String,
         room: u32,
+        made_before: StoredId,
     },
     StartSubscribers {
         event: StoredId,
@@ -97,9 +94,9 @@ impl From<Work> for StoredWork {
                 before: before.map(EventId::to_bytes),
                 looked_at,
             },
-            Work::ApplyRequests { run, task } => Self::ApplyRequests { run: run.to_bytes(), task: task.0 },
-            Work::MakeRoom { workflow, index, key, room } => {
-                Self::MakeRoom { workflow: workflow.as_str().to_owned(), index, key, room }
+            Work::MakeRoom { workflow, index, key, room, made_before } => {
+                let (workflow, made_before) = (workflow.as_str().to_owned(), made_before.to_bytes());
+                Self::MakeRoom { workflow, index, key, room, made_before }
             }
             Work::StartSubscribers { event, after } => {
                 let place = |SubscriptionPlace { is_pattern, workflow, position }: SubscriptionPlace| {
@@ -137,11 +134,9 @@ impl TryFrom<StoredWork> for Work {
                 before: before.map(EventId::from_bytes),
                 looked_at,
             }),
-            StoredWork::ApplyRequests { run, task } => {
-                Self::ApplyRequests { run: RunId::from_bytes(run), task: TaskIndex(task) }
-            }
-            StoredWork::MakeRoom { workflow, index, key, room } => {
-                Self::MakeRoom { workflow: super::name(&workflow)?, index, key, room }
+            StoredWork::MakeRoom { workflow, index, key, room, made_before } => {
+                let (workflow, made_before) = (super::name(&workflow)?, RunId::from_bytes(made_before));
+                Self::MakeRoom { workflow, index, key, room, made_before }
             }
             StoredWork::StartSubscribers { event, after } => {
                 let place = |(is_pattern, workflow, position): (bool, String, u32)| {

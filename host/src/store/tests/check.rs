@@ -120,7 +120,6 @@ fn sound() -> Store {
             let (run, task, wait) = (run_id(3), TASK, UNTIL);
             let look_back = LookBack { run, task, wait, since: at(0), before: None, looked_at: 0 };
             tx.put_work(&Work::LookBack(look_back))?;
-            tx.put_work(&Work::ApplyRequests { run: run_id(3), task: TASK })?;
             tx.put_open_requests((run_id(3), TASK, 0), &open_requests())?;
             tx.put_held_end(run_id(3), TASK, &held_end())?;
             tx.put_run_wait(RunWaitRow { awaited: run_id(2), run: run_id(1), task: TASK, wait: RUN })?;
@@ -433,19 +432,14 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
         "no wait that looks back",
     ),
     (
-        |tx| tx.put_work(&Work::ApplyRequests { run: run_id(2), task: TASK }),
-        "work",
-        "what it is about is not there",
-    ),
-    (
-        |tx| tx.put_open_requests((run_id(2), TASK, 0), &open_requests()),
+        |tx| tx.put_open_requests((run_id(9), TASK, 0), &open_requests()),
         "open-requests",
-        "no work is left to apply it",
+        "its run is not there",
     ),
-    (|tx| tx.put_held_end(run_id(9), TASK, &held_end()), "held-ends", "no work is left after which"),
+    (|tx| tx.put_held_end(run_id(9), TASK, &held_end()), "held-ends", "no request of the step is open"),
     (
         |tx| {
-            tx.put_work(&Work::ApplyRequests { run: run_id(2), task: TASK })?;
+            tx.put_open_requests((run_id(2), TASK, 0), &open_requests())?;
             tx.put_held_end(run_id(2), TASK, &held_end())
         },
         "held-ends",

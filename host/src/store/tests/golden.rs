@@ -391,14 +391,15 @@ fn records_are_written_as_they_always_were() {
             "0104018bcfe5680171018101010101010101020381d095ffbc3101018bcfe568027202820202020202020207",
         ),
         (
-            "work: requests",
-            Work::ApplyRequests { run: run_id(1), task: TaskIndex(2) },
-            "0105018bcfe568017101810101010101010102",
-        ),
-        (
             "work: room under a limit",
-            Work::MakeRoom { workflow: workflow_name("mail"), index: 1, key: "k".to_owned(), room: 2 },
-            "0106046d61696c01016b02",
+            Work::MakeRoom {
+                workflow: workflow_name("mail"),
+                index: 1,
+                key: "k".to_owned(),
+                room: 2,
+                made_before: run_id(1),
+            },
+            "0105046d61696c01016b02018bcfe5680171018101010101010101",
         ),
         (
             "work: subscribers",
@@ -410,7 +411,7 @@ fn records_are_written_as_they_always_were() {
                     position: 3,
                 }),
             },
-            "0107018bcfe56801710181010101010101010101046d61696c03",
+            "0106018bcfe56801710181010101010101010101046d61696c03",
         ),
     ] {
         golden.record(what, 0, work, should_be);
