@@ -1,4 +1,4 @@
-//! Who runs, of guests that keep a processor busy. A guest that has run for a millisecond needs a turn to
+//! Who runs, of guests that keep a processor busy. A guest that has run for two ticks needs a turn to
 //! go on, and there are as many turns as threads for guests. So whoever begins or wakes stands behind a few
 //! others, however many have much to compute, and these take turns of ten milliseconds.
 
@@ -36,22 +36,29 @@ struct State {
     waited: Duration,
     /// Since when it stands in line, while it does.
     since: Option<Instant>,
+    /// How often it has given way.
+    times: u32,
 }
 
 impl Turn {
     /// Lets others have their turn, and returns when it has one again.
     pub(super) fn give_way(&self) -> impl Future<Output = ()> + Send + 'static {
         let turn = self.clone();
-        {
+        let is_first = {
             let mut state = self.lock();
             state.permit = None;
             state.since = Some(Instant::now());
-        }
+            state.times = state.times.saturating_add(1);
+            state.times == 1
+        };
         async move {
             // Those that have just begun go first, also when a turn is free.
             tokio::task::yield_now().await;
-            // The semaphore is never closed.
-            let permit = Arc::clone(&turn.processors.0).acquire_owned().await.ok();
+            // A tick may come as soon as a guest has begun. The semaphore is never closed.
+            let permit = match is_first {
+                true => None,
+                false => Arc::clone(&turn.processors.0).acquire_owned().await.ok(),
+            };
             let mut state = turn.lock();
             state.permit = permit;
             if let Some(since) = state.since.take() {
@@ -87,6 +94,8 @@ mod tests {
         let processors = Processors::new(1);
         let (first, second) = (processors.turn(), processors.turn());
         first.give_way().await;
+        second.give_way().await;
+        first.give_way().await;
         let waiting = tokio::spawn(second.give_way());
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
@@ -103,6 +112,7 @@ mod tests {
         static ROUNDS: AtomicUsize = AtomicUsize::new(0);
         let processors = Processors::new(1);
         let guest = |turn: Turn| async move {
+            turn.give_way().await;
             for _ in 0..10 {
                 turn.give_way().await;
                 ROUNDS.fetch_add(1, Ordering::Relaxed);
