@@ -39,6 +39,10 @@ struct Known {
     current: Option<Arc<Entry>>,
 }
 
+/// An input and its schema that are no longer than this together are checked in some microseconds; handing the
+/// thread over costs as much.
+const SHORT_BYTES_MAX: usize = 1 << 10;
+
 /// A workflow that can be started.
 pub(crate) struct Entry {
     pub(crate) target: Target,
@@ -157,9 +161,11 @@ impl Entry {
         self.version.concurrency_keys(input, metadata).map_err(invalid_input)
     }
 
-    /// Whether that can take long.
-    pub(crate) fn has_checks(&self) -> bool {
-        self.version.has_schema() || !self.version.definition.concurrency.is_empty()
+    /// Whether that may take so long that it has no place on a thread that others wait for.
+    pub(crate) fn is_long_to_check(&self, input: &Json) -> bool {
+        let Workflow { input_schema, concurrency, .. } = &*self.version.definition;
+        let is_long = |schema: &Json| schema.as_str().len() + input.as_str().len() > SHORT_BYTES_MAX;
+        !concurrency.is_empty() || input_schema.as_ref().is_some_and(is_long)
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn start_run(host: &Host, workflow: WorkflowName, request: Star
     let fitting = {
         let catalog = host.catalog();
         let entry = find_workflow(&catalog, &workflow)?;
-        aside_if(entry.has_checks(), || Fitting::of(entry, &request))?
+        aside_if(entry.is_long_to_check(&request.input), || Fitting::of(entry, &request))?
     };
     host.operate_with(request.bytes(), move |shard, reply| {
         let outcome = decide(shard, fitting, request);
@@ -71,7 +71,8 @@ pub(crate) async fn start_runs(
         let catalog = host.catalog();
         let entry = find_workflow(&catalog, &workflow)?;
         let checked = |request: StartRun| Ok((Fitting::of(entry, &request)?, request));
-        aside_if(entry.has_checks(), || requests.into_iter().map(checked).collect())
+        let is_long = requests.iter().any(|request| entry.is_long_to_check(&request.input));
+        aside_if(is_long, || requests.into_iter().map(checked).collect())
     };
     handle_valid(requests, |requests: Vec<(Fitting, StartRun)>| {
         host.operate_on(requests.iter().map(|(_, request)| request.bytes()).sum(), move |shard| {
