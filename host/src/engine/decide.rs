@@ -24,9 +24,10 @@ const OPEN_BYTES_MAX: usize = 4 << 20;
 /// Most commands that are decided without a look at the timers and at the persisting thread.
 const COMMANDS_AT_ONCE_MAX: usize = 256;
 
-/// How long one command may hold events against waits before the rest is done in portions: enough for
-/// the ten thousand waits that a task can have, and half of what a caller beside it may have to wait.
-const MATCH_TIME: Duration = Duration::from_millis(50);
+/// How long one command may hold events against waits, and let what a step asked for take effect, before the
+/// rest is done in portions: enough for the ten thousand waits that a task can have, and half of what a caller
+/// beside it may have to wait.
+const COMMAND_TIME: Duration = Duration::from_millis(50);
 
 /// How long to wait for a command when timers are due and every slot is taken: a flood of timers that
 /// went into the queue would stand there before whatever comes later.
@@ -225,7 +226,7 @@ impl Decider {
         let line = (!command.is_of_commit()).then(|| command.line());
         let begun = Instant::now();
         let shard = &mut self.shard;
-        shard.match_until = begun + MATCH_TIME;
+        shard.portion_until = begun + COMMAND_TIME;
         shard.event_runs = EventRuns::MAX;
         shard.cancellations = CANCELLATIONS_MAX;
         self.decided += 1;

@@ -81,7 +81,7 @@ impl Shard {
     ) -> Result<EventRow, StoreError> {
         let id = push.id;
         let mut event = events::new_row(push, self.now);
-        let until = MatchTime::Until(self.match_until);
+        let until = MatchTime::Until(self.portion_until);
         if let Some(cursor) = self.match_waits(&mut event, WaitCursor::START, until)? {
             self.take_in_later(id, &Work::MatchEvent { event: id, cursor })?;
         }

@@ -10,10 +10,10 @@ use super::queue::TaskKey;
 use crate::runtime::{StepEnd, StepOutcome};
 
 /// Waits and requests beyond which the end of a step stands in the line of those that ask for much.
-const BULK_MIN: usize = 256;
+const SMALL_MAX: usize = 256;
 
 /// Bytes of a snapshot beyond which it does.
-const BULK_BYTES_MIN: usize = 1 << 20;
+const SMALL_BYTES_MAX: usize = 1 << 20;
 
 /// What a command is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ fn asks_for_much(end: &StepEnd) -> bool {
         StepOutcome::Suspended { waits, dropped, snapshot } => (waits.len() + dropped.len(), snapshot.len()),
         _ => (0, 0),
     };
-    waits + end.requests.count() > BULK_MIN || bytes > BULK_BYTES_MIN
+    waits + end.requests.count() > SMALL_MAX || bytes > SMALL_BYTES_MAX
 }
 
 /// The lines, each in the order in which commands came.
@@ -166,7 +166,7 @@ mod tests {
             lines.push(log(0));
             lines.push(Command::ClockJumped);
         }
-        (0..3).for_each(|_| lines.push(end(1, BULK_MIN + 1)));
+        (0..3).for_each(|_| lines.push(end(1, SMALL_MAX + 1)));
         assert_eq!(order(&mut lines, [1, 1, 3]), "sobsososobb");
     }
 
@@ -176,8 +176,8 @@ mod tests {
         lines.charge(Line::Steps, Duration::from_secs(1));
         lines.push(log(0));
         lines.push(log(1));
-        lines.push(end(0, BULK_MIN + 1));
-        lines.push(end(1, BULK_MIN + 1));
+        lines.push(end(0, SMALL_MAX + 1));
+        lines.push(end(1, SMALL_MAX + 1));
         lines.had = [Duration::from_secs(1), Duration::ZERO, Duration::ZERO];
         assert_eq!(order(&mut lines, [0, 0, 0]), "ssbb");
     }
@@ -203,9 +203,9 @@ mod tests {
     #[test]
     fn those_that_ask_for_much_can_be_left_out() {
         let mut lines = Lines::default();
-        lines.push(end(0, BULK_MIN + 1));
+        lines.push(end(0, SMALL_MAX + 1));
         assert!(lines.pop(false).is_none() && !lines.is_empty());
-        lines.push(end(0, BULK_MIN));
+        lines.push(end(0, SMALL_MAX));
         assert!(lines.pop(false).is_some() && lines.pop(false).is_none());
         assert!(lines.pop(true).is_some() && lines.is_empty());
     }

@@ -195,7 +195,7 @@ impl Shard {
         }
         let at = self.now;
         let mut requests = in_order(requests, matched);
-        while Instant::now() < self.match_until
+        while Instant::now() < self.portion_until
             && let Some(request) = requests.next()
         {
             self.apply_request((key.0, true), request, at)?;

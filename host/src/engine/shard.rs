@@ -108,7 +108,7 @@ pub(crate) struct Shard {
     pub(super) filters: Filters,
     /// Until when the command at hand may hold events against waits and let requests of a step take effect; what
     /// is left is done in portions.
-    pub(super) match_until: Instant,
+    pub(super) portion_until: Instant,
     /// How many runs the command at hand, or the portion, may cancel besides those that it is about.
     pub(super) cancellations: usize,
     /// The children of runs that no row lists yet.
@@ -149,7 +149,7 @@ impl Shard {
             new_payload_bytes: 0,
             follow_ups: VecDeque::new(),
             filters: Filters::default(),
-            match_until: Instant::now(),
+            portion_until: Instant::now(),
             cancellations: CANCELLATIONS_MAX,
             new_children: HashMap::new(),
             event_runs: EventRuns::MAX,

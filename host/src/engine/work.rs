@@ -57,7 +57,7 @@ impl Shard {
         }
         let begun = Instant::now();
         // An event that is pushed here has no time of its own to be held against waits.
-        self.match_until = begun + PORTION_TIME;
+        self.portion_until = begun + PORTION_TIME;
         for _ in 0..TURNS_MAX {
             self.event_runs = EventRuns::MAX;
             self.cancellations = CANCELLATIONS_MAX;

@@ -1,13 +1,14 @@
 //! Run a run that has ended once more from the start, as its workflow is now.
 
 use dormouse_core::id::RunId;
-use dormouse_core::new_run::{NewRun, Target};
+use dormouse_core::new_run::NewRun;
 use dormouse_core::run::Trigger;
 use dormouse_core::workflow::Json;
 
 use super::Result;
 use super::bulk::{Outcomes, decide_in_stretches};
 use super::read_runs::{show_run, unknown_run};
+use super::start_run::Fitting;
 use crate::engine::{Handled, Host, Shard};
 use crate::error::Error;
 use crate::store::Read;
@@ -18,8 +19,8 @@ struct Replay {
     id: RunId,
     /// Its own if none.
     input: Option<Json>,
-    /// The version that the input is known to fit.
-    fitting: Option<Target>,
+    /// What the input is known to fit.
+    fitting: Option<Fitting>,
 }
 
 /// Replays a run with the same or another input.
@@ -41,11 +42,14 @@ pub(crate) async fn replay_runs(host: &Host, ids: Vec<RunId>) -> Result<Outcomes
 fn check(host: &Host, id: RunId, input: Option<Json>) -> Result<Replay> {
     let catalog = host.catalog();
     let row = host.read(|store| store.run(id))?.filter(|row| row.run.status.is_final());
-    let entry = row.as_ref().and_then(|row| catalog.workflow(&row.spec.workflow));
-    if let (Some(RunRow { spec, .. }), Some(entry)) = (&row, entry) {
-        drop(entry.check_call(input.as_ref().unwrap_or(&spec.input), &spec.metadata)?);
+    let mut fitting = None;
+    if let Some(RunRow { spec, .. }) = &row
+        && let Some(entry) = catalog.workflow(&spec.workflow)
+    {
+        let limit_keys = entry.check_call(input.as_ref().unwrap_or(&spec.input), &spec.metadata)?;
+        fitting = Some(Fitting { target: entry.target.clone(), limit_keys });
     }
-    Ok(Replay { id, input, fitting: entry.map(|entry| entry.target.clone()) })
+    Ok(Replay { id, input, fitting })
 }
 
 fn decide(shard: &mut Shard, request: Replay) -> Handled<RunId> {
@@ -61,10 +65,11 @@ fn decide(shard: &mut Shard, request: Replay) -> Handled<RunId> {
         return Err(Error::conflict("workflow_deleted", text).into());
     };
     let input = input.unwrap_or_else(|| spec.input.clone());
-    let checked = fitting.is_some_and(|target| target == entry.target);
+    let fitting = fitting.filter(|fitting| fitting.target == entry.target);
+    let (checked, limit_keys) = (fitting.is_some(), fitting.map(|fitting| fitting.limit_keys));
     let replay = shard.clock().run_id();
     let target = entry.target.clone();
     let new = NewRun::of(target, replay, Trigger::Replay(id), input, spec.metadata.clone());
-    shard.create_run(NewRun { priority: Some(spec.priority), checked, ..new })?;
+    shard.create_run(NewRun { priority: Some(spec.priority), checked, limit_keys, ..new })?;
     Ok(replay)
 }
