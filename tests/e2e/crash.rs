@@ -185,6 +185,20 @@ fn a_scheduled_run_that_came_due_while_no_host_ran_fires_once_on_start() {
 }
 
 #[test]
+fn what_comes_after_an_idle_time_has_the_time_at_which_it_came() {
+    let (_folder, host) = deployed();
+    assert_eq!(host.ended(&host.start("echo", &json!(1)))["output"], 1);
+    // Nothing happens: a pause that is the scenario.
+    thread::sleep(Duration::from_secs(1));
+    let before = Clock::system().now();
+    let event = host.post("/events", &json!({ "key": "after-a-while", "payload": 1 })).expect(201);
+    assert!(
+        event["event"]["pushedAt"].as_str() >= Some(before.to_string().as_str()),
+        "{event:#} before {before}"
+    );
+}
+
+#[test]
 fn a_cron_keeps_its_rhythm_over_restarts_and_never_fires_a_time_twice() {
     let (folder, mut host) = deployed();
     for (name, catch_up) in [("all", "all"), ("skip", "skip")] {

@@ -226,6 +226,8 @@ impl Decider {
         let line = (!command.is_of_commit()).then(|| command.line());
         let begun = Instant::now();
         let shard = &mut self.shard;
+        // The thread may have waited for it for long.
+        shard.now = shard.shared.clock.now();
         shard.portion_until = begun + COMMAND_TIME;
         shard.event_runs = EventRuns::MAX;
         shard.cancellations = CANCELLATIONS_MAX;
