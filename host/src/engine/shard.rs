@@ -35,6 +35,9 @@ use crate::triggers::Schedules;
 /// A run that has changed writes about so many rows when the change set is closed.
 const ROWS_PER_RUN: usize = 4;
 
+/// Most ancestors of a run that are looked at before it begins a step, while something is left to be done.
+const ANCESTORS_MAX: usize = 32;
+
 /// Why a command has no effect.
 #[derive(Debug)]
 pub(crate) enum CommandError {
@@ -364,10 +367,30 @@ impl Shard {
     pub(super) fn grant_slots(&mut self) -> Result<(), StoreError> {
         while self.node.free_slots() > 0 {
             let Some((id, task)) = self.queue.pop() else { break };
+            if self.has_work && self.is_to_be_cancelled(id)? {
+                self.cancel(id, Reason::ParentCancelled)?;
+                continue;
+            }
             let backlog = self.first_of_backlog(id, task)?;
             self.apply(id, RunEvent::SlotGranted { task, backlog }, StepPayload::default())?;
         }
         Ok(())
+    }
+
+    /// Whether a run goes with one that was cancelled: children are cancelled in portions, and those whose turn
+    /// for that has not come begin no step any more.
+    fn is_to_be_cancelled(&mut self, id: RunId) -> Result<bool, StoreError> {
+        let mut child = id;
+        for _ in 0..ANCESTORS_MAX {
+            let Some((spec, _)) = self.run(child)? else { return Ok(false) };
+            let Some(parent) = spec.parent.filter(|_| !spec.detached) else { return Ok(false) };
+            match self.status(parent)? {
+                Some(Status::Cancelled) => return Ok(true),
+                Some(status) if !status.is_final() => child = parent,
+                _ => return Ok(false),
+            }
+        }
+        Ok(false)
     }
 
     /// Settled waits of the backlog of a task that its next step can be told of.
