@@ -60,8 +60,9 @@ const TASK_COLUMNS: &[Column] = &[
     ("ERROR", "error.message"),
 ];
 
-/// What came of each of many runs.
-const OUTCOME_COLUMNS: &[Column] = &[("ID", "id"), ("NEW RUN", "runId")];
+/// What came of each of many runs that were cancelled, and of many that were run again.
+const CANCELLED_COLUMNS: &[Column] = &[("ID", "id")];
+const REPLAYED_COLUMNS: &[Column] = &[("ID", "id"), ("NEW RUN", "runId")];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Runs {
@@ -200,7 +201,7 @@ impl Selection {
             None => json!({ "ids": self.ids.iter().map(RunId::to_string).collect::<Vec<_>>() }),
         };
         let answer = client.send(Method::POST, &format!("/runs/{what}"), &body)?;
-        printer.list(&answer, OUTCOME_COLUMNS)?;
+        printer.list(&answer, if what == "cancel" { CANCELLED_COLUMNS } else { REPLAYED_COLUMNS })?;
         let rows = answer.parse::<OutcomeRows>()?.rows;
         let refused: Vec<_> = rows.iter().filter_map(|row| Some((&row.id, row.refusal.as_ref()?))).collect();
         for (id, refusal) in &refused {
