@@ -69,8 +69,11 @@ impl Shard {
             };
             match (left, self.open.first()) {
                 (Some((line, number, work)), _) => {
-                    let rest = self.portion(work, begun)?;
-                    self.rows.replace_work(line, number, rest.as_ref())?;
+                    let rest = self.portion(work.clone(), begun)?;
+                    // Without a slot nobody is told, and nothing is to be written.
+                    if rest.as_ref() != Some(&work) {
+                        self.rows.replace_work(line, number, rest.as_ref())?;
+                    }
                 }
                 (None, Some(key)) => self.apply_open_requests(key, begun + PORTION_TIME)?,
                 (None, None) => {
