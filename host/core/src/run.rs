@@ -333,6 +333,14 @@ pub struct TaskRun {
     pub error: Option<Part<TaskError>>,
 }
 
+impl TaskRun {
+    /// The right to report the result of its last step.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        Lease { attempt: self.attempt, epoch: self.epoch }
+    }
+}
+
 impl Default for TaskRun {
     fn default() -> Self {
         Self {

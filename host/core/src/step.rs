@@ -483,10 +483,6 @@ impl TaskRun {
     fn has_news(&self) -> bool {
         !self.settled.is_empty() || self.backlog > 0
     }
-
-    fn lease(&self) -> Lease {
-        Lease { attempt: self.attempt, epoch: self.epoch }
-    }
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ impl Decider {
             return Some(FULL_PAUSE);
         }
         if self.shard.has_work && !self.stopping {
-            let has_slots = self.shard.node.free_slots() > 0 || self.shard.open.first().is_some();
+            let has_slots = self.shard.node.free_slots() > 0 || !self.shard.open.is_empty();
             return Some(if has_slots { Duration::ZERO } else { FULL_PAUSE });
         }
         let clock = &self.shard.shared.clock;

@@ -17,7 +17,7 @@ use std::time::Instant;
 use dormouse_core::id::{RunId, WorkflowName};
 use dormouse_core::new_run::NewRun;
 use dormouse_core::request::{Push, Requests, Schedule, Spawn};
-use dormouse_core::run::{Lease, Reason, RunEvent, Status, StepResult, TaskError, Trigger};
+use dormouse_core::run::{Reason, RunEvent, Status, StepResult, TaskError, Trigger};
 use dormouse_core::time::Timestamp;
 
 use super::events::Matched;
@@ -151,13 +151,13 @@ impl OpenTasks {
         Some((*at, request))
     }
 
-    /// The task whose requests take effect now.
-    pub(super) fn first(&self) -> Option<TaskKey> {
-        self.order.front().copied()
+    /// Whether no task has open requests.
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 
     /// The next request of a task.
-    fn next(&mut self, key: TaskKey) -> Option<Place> {
+    fn next(&self, key: TaskKey) -> Option<Place> {
         let row = self.tasks.get(&key)?.rows.front()?;
         let position = row.requests.iter().position(Option::is_some).unwrap_or(row.requests.len());
         Some((key, row.number, position))
@@ -226,10 +226,9 @@ impl Shard {
         matched: Vec<Matched>,
     ) -> Result<(), StoreError> {
         let (run, task) = key;
-        let has_lease = self.run(run)?.and_then(|(_, run)| run.task(task)).is_some_and(|task| {
-            let lease = Lease { attempt: task.attempt, epoch: task.epoch };
-            task.status == Status::Running && lease == end.lease
-        });
+        let task_run = self.run(run)?.and_then(|(_, run)| run.task(task));
+        let has_lease =
+            task_run.is_some_and(|task| task.status == Status::Running && task.lease() == end.lease);
         if has_lease {
             self.publish(key, std::mem::take(&mut requests.chunks))?;
             self.post_commit.touched.push(run);
@@ -312,8 +311,9 @@ impl Shard {
         Ok(())
     }
 
-    /// Has more of what a step asked for take effect, and then lets its task go on.
-    pub(super) fn apply_open_requests(&mut self, key: TaskKey, until: Instant) -> Result<(), StoreError> {
+    /// Has more requests of the first task that has open ones take effect, and then lets the task go on.
+    pub(super) fn apply_open_requests(&mut self, until: Instant) -> Result<(), StoreError> {
+        let Some(key) = self.open.order.front().copied() else { return Ok(()) };
         let (run, task) = key;
         let mut count = 0;
         while let Some(place) = self.open.next(key) {
@@ -339,7 +339,7 @@ impl Shard {
             }
         }
         let end = self.open.tasks.remove(&key).and_then(|open| open.end);
-        self.open.order.retain(|other| *other != key);
+        self.open.order.pop_front();
         self.node.release(key);
         if let Some(HeldEnd { lease, ran, output }) = end {
             self.rows.delete_held_end(run, task);

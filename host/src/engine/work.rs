@@ -63,23 +63,19 @@ impl Shard {
             self.cancellations = CANCELLATIONS_MAX;
             // Requests of steps, and what else is left, take turns.
             self.requests_were_last = !self.requests_were_last;
-            let left = match self.open.first() {
-                Some(_) if self.requests_were_last => None,
-                _ => self.turns.next(&mut self.rows)?,
-            };
-            match (left, self.open.first()) {
-                (Some((line, number, work)), _) => {
-                    let rest = self.portion(work.clone(), begun)?;
-                    // Without a slot nobody is told, and nothing is to be written.
-                    if rest.as_ref() != Some(&work) {
-                        self.rows.replace_work(line, number, rest.as_ref())?;
-                    }
+            let are_requests_next = self.requests_were_last && !self.open.is_empty();
+            let left = if are_requests_next { None } else { self.turns.next(&mut self.rows)? };
+            if let Some((line, number, work)) = left {
+                let rest = self.portion(work.clone(), begun)?;
+                // Without a slot nobody is told, and nothing is to be written.
+                if rest.as_ref() != Some(&work) {
+                    self.rows.replace_work(line, number, rest.as_ref())?;
                 }
-                (None, Some(key)) => self.apply_open_requests(key, begun + PORTION_TIME)?,
-                (None, None) => {
-                    self.has_work = false;
-                    break;
-                }
+            } else if self.open.is_empty() {
+                self.has_work = false;
+                break;
+            } else {
+                self.apply_open_requests(begun + PORTION_TIME)?;
             }
             self.settle()?;
             if begun.elapsed() >= PORTION_TIME {
@@ -102,20 +98,21 @@ impl Shard {
             }
             Work::MatchEvent { event, cursor } => {
                 let rest = self.match_event(event, cursor)?;
-                if rest.is_none() {
-                    self.took_in(event)?;
-                }
-                Ok(rest)
+                self.took_in_if_done(event, rest)
             }
             Work::StartSubscribers { event, after } => {
                 let rest = self.start_subscribers(event, after, begun + PORTION_TIME)?;
-                if rest.is_none() {
-                    self.took_in(event)?;
-                }
-                Ok(rest)
+                self.took_in_if_done(event, rest)
             }
             Work::LookBack(at) => self.look_back(at, begun + PORTION_TIME),
         }
+    }
+
+    fn took_in_if_done(&mut self, event: EventId, rest: Option<Work>) -> Result<Option<Work>, StoreError> {
+        if rest.is_none() {
+            self.took_in(event)?;
+        }
+        Ok(rest)
     }
 
     /// Holds an event against more waits.

@@ -187,7 +187,7 @@ pub(crate) enum Work {
 }
 
 /// Where a subscription stands among those that an event is held against. The order of the fields is theirs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SubscriptionPlace {
     /// Behind those to the very key of the event come those to patterns.
     pub(crate) is_pattern: bool,

@@ -38,11 +38,21 @@ impl Subscriptions {
         key: &'a str,
         after: Option<SubscriptionPlace>,
     ) -> impl Iterator<Item = (SubscriptionPlace, &'a Subscription)> {
-        let exact = self.exact.get(key).into_iter().flat_map(|list| in_place(list, false));
-        let patterns = in_place(&self.patterns, true);
-        let patterns = patterns.filter(|(_, subscription)| subscription.pattern.matches(key));
-        let is_passed = move |place: &SubscriptionPlace| after.as_ref().is_some_and(|after| place <= after);
-        exact.chain(patterns).skip_while(move |(place, _)| is_passed(place))
+        let exact = self.exact.get(key).into_iter().flat_map(numbered);
+        let patterns = numbered(&self.patterns).filter(|(_, subscription)| subscription.pattern.matches(key));
+        let all = exact.map(|numbered| (false, numbered)).chain(patterns.map(|numbered| (true, numbered)));
+        let is_passed = move |is_pattern, workflow, position| {
+            after.as_ref().is_some_and(|SubscriptionPlace { is_pattern: p, workflow: w, position: n }| {
+                (is_pattern, workflow, position) <= (*p, w, *n)
+            })
+        };
+        all.skip_while(move |(is_pattern, (position, subscription))| {
+            is_passed(*is_pattern, &subscription.workflow, *position)
+        })
+        .map(|(is_pattern, (position, subscription))| {
+            let workflow = subscription.workflow.clone();
+            (SubscriptionPlace { is_pattern, workflow, position }, subscription)
+        })
     }
 
     pub(super) fn add(&mut self, version: &DeployedVersion) {
@@ -81,14 +91,14 @@ impl Subscriptions {
     }
 }
 
-/// The subscriptions of a list, each with its place.
-fn in_place(list: &List, is_pattern: bool) -> impl Iterator<Item = (SubscriptionPlace, &Subscription)> {
+/// The subscriptions of a list, each with its position among those of its workflow.
+fn numbered(list: &List) -> impl Iterator<Item = (u32, &Subscription)> {
     let mut last: Option<(&WorkflowName, u32)> = None;
     list.iter().map(move |subscription| {
         let workflow = &subscription.workflow;
         let position = last.filter(|(name, _)| *name == workflow).map_or(0, |(_, position)| position + 1);
         last = Some((workflow, position));
-        (SubscriptionPlace { is_pattern, workflow: workflow.clone(), position }, &**subscription)
+        (position, &**subscription)
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dormouse_core::id::{RunId, TaskIndex};
-use dormouse_core::run::{Lease, Status, TaskRun, TaskTimer};
+use dormouse_core::run::{Status, TaskRun, TaskTimer};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{FilterIndex, WaitCondition};
 
@@ -268,8 +268,7 @@ pub(super) fn held_ends(check: &mut Check<'_>) -> Result {
         if check.view.open_requests(run, task)?.is_none() {
             check.report(HELD_ENDS, &row, "no request of the step is open");
         }
-        let lease = |task: &TaskRun| Lease { attempt: task.attempt, epoch: task.epoch };
-        let runs = |task: &TaskRun| task.status == Status::Running && lease(task) == end.lease;
+        let runs = |task: &TaskRun| task.status == Status::Running && task.lease() == end.lease;
         if let Look::There(state) = check.look(RUN_STATES, run)?
             && !state.status.is_final()
             && !state.task(task).is_some_and(runs)
