@@ -2,9 +2,10 @@
 //! count. It is rebuilt from the store at start.
 //!
 //! Three things decide whose turn it is. The priority comes first. Within one, runs that need a
-//! place under a concurrency limit alternate with all others, which stand in one line, where workflows
-//! take turns. And of those that need a place, every combination of keys has a lane of its own; the
-//! lanes that have room take turns, so a flood under one key holds up no other key.
+//! place under a concurrency limit alternate with all others. These stand in lines, one for each workflow and
+//! each kind of trigger, which take turns: a flood of children holds up no call of the same workflow. And of those
+//! that need a place, every combination of keys has a lane of its own; the lanes that have room take
+//! turns, so a flood under one key holds up no other key.
 //!
 //! A run that ends makes room for one other, so it calls up one lane, however many wait for a place
 //! under the same limit. A lane that then cannot use the room, as it lacks another place as well,
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use dormouse_core::id::{RunId, TaskIndex, WorkflowName};
+use dormouse_core::run::{RunSpec, Trigger};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::Priority;
 
@@ -31,6 +33,24 @@ pub(super) struct Limit {
 
 /// The limits that a run is under, each with the number of runs that may have begun at once.
 pub(super) type Limits = Arc<[(Limit, u32)]>;
+
+/// Where task runs stand that need no place under a limit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Line {
+    workflow: WorkflowName,
+    started_by: StartedBy,
+}
+
+/// The kind of trigger that started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum StartedBy {
+    Call,
+    Cron,
+    Scheduled,
+    Event,
+    Parent,
+    Replay,
+}
 
 /// Task runs that wait for a slot.
 #[derive(Debug, Default)]
@@ -50,21 +70,21 @@ pub(super) struct ReadyQueue {
 /// Task runs of one priority.
 #[derive(Debug, Default)]
 struct Level {
-    /// Those that need no place under a limit, of each workflow, in the order in which they have their turns.
-    lines: HashMap<WorkflowName, BTreeMap<Place, TaskKey>>,
+    /// Those that need no place under a limit, in the order in which they have their turns.
+    lines: HashMap<Line, BTreeMap<Place, TaskKey>>,
     /// The first of each line, but for those of paused workflows, which keep their places.
-    heads: BTreeMap<Place, WorkflowName>,
-    /// The number of the turn that the line has come to.
+    heads: BTreeMap<Place, Line>,
+    /// The number of the turn that the lines have come to.
     turn: u64,
-    /// The turn of the last one of each workflow that stands in the line.
-    last_turns: HashMap<WorkflowName, u64>,
+    /// The turn of the last one that stands in each line.
+    last_turns: HashMap<Line, u64>,
     /// How many of these there may be before those whose turn has passed are forgotten.
     last_turns_max: usize,
     /// Those that do, by their limits. A lane goes with the last one that waits in it.
     lanes: HashMap<Limits, Lane>,
     /// Lanes that may have room, in the order of their turns.
     turns: BTreeMap<u64, Limits>,
-    /// Whether the line had the last turn.
+    /// Whether a line had the last turn.
     line_was_last: bool,
 }
 
@@ -91,7 +111,7 @@ enum Lacks {
 /// Where a task run stands.
 #[derive(Debug, Clone)]
 struct Spot {
-    workflow: WorkflowName,
+    line: Line,
     priority: Priority,
     arrival: u64,
     /// Where it stands in the line, unless it stands in a lane.
@@ -99,7 +119,7 @@ struct Spot {
 }
 
 /// Where a task run stands in a line: its turn, and its arrival among those of one turn. In each turn
-/// every workflow has one: a flood of one workflow holds up no other.
+/// every line has one: a flood in one line holds up no other.
 type Place = (u64, u64);
 
 /// So many workflows have their last turn remembered at least. Those whose turn has passed are forgotten when
@@ -119,24 +139,18 @@ struct Usage {
 }
 
 impl ReadyQueue {
-    /// Puts a task run at the end of the line of its priority, or of its lane when its run is under
-    /// a limit and has not begun.
-    pub(super) fn push(
-        &mut self,
-        key: TaskKey,
-        workflow: &WorkflowName,
-        priority: Priority,
-        since: Timestamp,
-    ) {
+    /// Puts a task run at the end of its line, or of its lane when its run is under a limit and has not
+    /// begun.
+    pub(super) fn push(&mut self, key: TaskKey, line: Line, priority: Priority, since: Timestamp) {
         let arrival = self.next_number();
         let limits = self.limited.get(&key.0).filter(|limits| !self.has_begun(key.0, limits)).cloned();
         self.since.insert(arrival, since);
         let level = self.levels.entry(Reverse(priority)).or_default();
-        let place = limits.is_none().then(|| level.place(workflow, arrival));
-        self.spots.insert(key, Spot { workflow: workflow.clone(), priority, arrival, place });
+        let place = limits.is_none().then(|| level.place(&line, arrival));
         if let Some(place) = place {
-            level.join_line(workflow, place, key, self.paused.contains(workflow));
+            level.join_line(&line, place, key, self.paused.contains(&line.workflow));
         }
+        self.spots.insert(key, Spot { line, priority, arrival, place });
         let Some(limits) = limits else { return };
         let lane = level.lanes.entry(Arc::clone(&limits)).or_insert_with(|| {
             level.turns.insert(arrival, limits);
@@ -145,7 +159,7 @@ impl ReadyQueue {
         lane.waiting.insert(arrival, key);
     }
 
-    /// Takes a task run out of the line.
+    /// Takes a task run out of its line or its lane.
     pub(super) fn remove(&mut self, key: TaskKey) {
         let Some(spot) = self.forget(key) else { return };
         let Some(place) = spot.place else {
@@ -155,7 +169,7 @@ impl ReadyQueue {
             return;
         };
         if let Some(level) = self.levels.get_mut(&Reverse(spot.priority)) {
-            level.leave_line(&spot.workflow, place);
+            level.leave_line(&spot.line, place);
         }
     }
 
@@ -256,14 +270,14 @@ impl ReadyQueue {
         let mut in_lane = Vec::new();
         for (key, spot) in tasks.filter(|(_, spot)| spot.place.is_none()) {
             let level = self.levels.entry(Reverse(spot.priority)).or_default();
-            let place = level.place(&spot.workflow, spot.arrival);
+            let place = level.place(&spot.line, spot.arrival);
             spot.place = Some(place);
-            in_lane.push((*key, spot.workflow.clone(), spot.priority, spot.arrival, place));
+            in_lane.push((*key, spot.line.clone(), spot.priority, spot.arrival, place));
         }
-        for (key, workflow, priority, arrival, place) in in_lane {
+        for (key, line, priority, arrival, place) in in_lane {
             self.leave_lane(limits, priority, arrival);
-            let is_paused = self.paused.contains(&workflow);
-            self.levels.entry(Reverse(priority)).or_default().join_line(&workflow, place, key, is_paused);
+            let is_paused = self.paused.contains(&line.workflow);
+            self.levels.entry(Reverse(priority)).or_default().join_line(&line, place, key, is_paused);
         }
     }
 
@@ -315,8 +329,10 @@ impl ReadyQueue {
     pub(super) fn pause(&mut self, workflow: &WorkflowName) {
         self.paused.insert(workflow.clone());
         for level in self.levels.values_mut() {
-            if let Some(place) = level.first_of(workflow) {
-                level.heads.remove(&place);
+            for line in Line::all_of(workflow) {
+                if let Some(place) = level.first_of(&line) {
+                    level.heads.remove(&place);
+                }
             }
         }
     }
@@ -325,8 +341,10 @@ impl ReadyQueue {
     pub(super) fn resume(&mut self, workflow: &WorkflowName) {
         self.paused.remove(workflow);
         for level in self.levels.values_mut() {
-            if let Some(place) = level.first_of(workflow) {
-                level.heads.insert(place, workflow.clone());
+            for line in Line::all_of(workflow) {
+                if let Some(place) = level.first_of(&line) {
+                    level.heads.insert(place, line);
+                }
             }
             for (limits, lane) in &mut level.lanes {
                 let of_it = limits.iter().any(|(limit, _)| limit.workflow == *workflow);
@@ -384,53 +402,80 @@ impl ReadyQueue {
     }
 }
 
+impl Line {
+    /// That of the tasks of a run.
+    pub(super) fn of(spec: &RunSpec) -> Self {
+        Self { workflow: spec.workflow.clone(), started_by: StartedBy::of(&spec.trigger) }
+    }
+
+    /// Those of a workflow.
+    fn all_of(workflow: &WorkflowName) -> impl Iterator<Item = Self> {
+        StartedBy::ALL.into_iter().map(|started_by| Self { workflow: workflow.clone(), started_by })
+    }
+}
+
+impl StartedBy {
+    const ALL: [Self; 6] = [Self::Call, Self::Cron, Self::Scheduled, Self::Event, Self::Parent, Self::Replay];
+
+    fn of(trigger: &Trigger) -> Self {
+        match trigger {
+            Trigger::Call => Self::Call,
+            Trigger::Cron { .. } => Self::Cron,
+            Trigger::Scheduled { .. } => Self::Scheduled,
+            Trigger::Event(_) => Self::Event,
+            Trigger::Parent(_) => Self::Parent,
+            Trigger::Replay(_) => Self::Replay,
+        }
+    }
+}
+
 impl Level {
-    /// The next place in the line for a task run of a workflow.
-    fn place(&mut self, workflow: &WorkflowName, arrival: u64) -> Place {
+    /// The next place in a line.
+    fn place(&mut self, line: &Line, arrival: u64) -> Place {
         if self.last_turns.len() >= self.last_turns_max.max(LAST_TURNS_MIN) {
             self.last_turns.retain(|_, last| *last > self.turn);
             self.last_turns_max = 2 * self.last_turns.len();
         }
-        let last = self.last_turns.entry(workflow.clone()).or_default();
+        let last = self.last_turns.entry(line.clone()).or_default();
         *last = self.turn.max(*last) + 1;
         (*last, arrival)
     }
 
-    /// Where the first of a workflow stands.
-    fn first_of(&self, workflow: &WorkflowName) -> Option<Place> {
-        self.lines.get(workflow)?.first_key_value().map(|(place, _)| *place)
+    /// Where the first of a line stands.
+    fn first_of(&self, line: &Line) -> Option<Place> {
+        self.lines.get(line)?.first_key_value().map(|(place, _)| *place)
     }
 
-    fn join_line(&mut self, workflow: &WorkflowName, place: Place, key: TaskKey, is_paused: bool) {
-        let first = self.first_of(workflow);
-        self.lines.entry(workflow.clone()).or_default().insert(place, key);
+    fn join_line(&mut self, line: &Line, place: Place, key: TaskKey, is_paused: bool) {
+        let first = self.first_of(line);
+        self.lines.entry(line.clone()).or_default().insert(place, key);
         if !is_paused && first.is_none_or(|first| place < first) {
             if let Some(first) = first {
                 self.heads.remove(&first);
             }
-            self.heads.insert(place, workflow.clone());
+            self.heads.insert(place, line.clone());
         }
     }
 
-    fn leave_line(&mut self, workflow: &WorkflowName, place: Place) -> Option<TaskKey> {
-        let line = self.lines.get_mut(workflow)?;
-        let key = line.remove(&place);
-        if line.is_empty() {
-            self.lines.remove(workflow);
+    fn leave_line(&mut self, line: &Line, place: Place) -> Option<TaskKey> {
+        let standing = self.lines.get_mut(line)?;
+        let key = standing.remove(&place);
+        if standing.is_empty() {
+            self.lines.remove(line);
         }
-        if let Some(workflow) = self.heads.remove(&place)
-            && let Some(first) = self.first_of(&workflow)
+        if let Some(line) = self.heads.remove(&place)
+            && let Some(first) = self.first_of(&line)
         {
-            self.heads.insert(first, workflow);
+            self.heads.insert(first, line);
         }
         key
     }
 
     fn pop_line(&mut self) -> Option<TaskKey> {
-        let (place, workflow) = self.heads.first_key_value()?;
-        let (place, workflow) = (*place, workflow.clone());
+        let (place, line) = self.heads.first_key_value()?;
+        let (place, line) = (*place, line.clone());
         self.turn = self.turn.max(place.0);
-        self.leave_line(&workflow, place)
+        self.leave_line(&line, place)
     }
 
     /// Puts a lane that waited for room back among the turns, where it was.

@@ -7,6 +7,7 @@ use dormouse_core::id::{RunId, TaskIndex};
 use dormouse_core::run::{RunEvent, Status};
 use dormouse_core::time::Timestamp;
 
+use super::queue::Line;
 use super::shard::{Shard, StepPayload};
 use crate::store::{Read, StoreError};
 
@@ -43,7 +44,7 @@ impl Shard {
         waiting.sort_unstable();
         for (since, id, task) in waiting {
             if let Some(spec) = self.rows.run_spec(id)? {
-                self.queue.push((id, task), &spec.workflow, spec.priority, since);
+                self.queue.push((id, task), Line::of(&spec), spec.priority, since);
             }
         }
         self.settle()

@@ -12,11 +12,15 @@ fn name(text: &str) -> WorkflowName {
     text.parse().unwrap()
 }
 
+fn line(workflow: &str) -> Line {
+    Line { workflow: name(workflow), started_by: StartedBy::Call }
+}
+
 #[test]
 fn higher_priorities_go_first_and_equal_ones_in_order_of_arrival() {
     let mut queue = ReadyQueue::default();
     for (n, priority) in [(1, 1), (2, 3), (3, 1), (4, 3)] {
-        queue.push(key(n), &name("a"), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
+        queue.push(key(n), line("a"), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
     }
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
     assert_eq!(order, [key(2), key(4), key(1), key(3)]);
@@ -25,15 +29,15 @@ fn higher_priorities_go_first_and_equal_ones_in_order_of_arrival() {
 #[test]
 fn paused_workflows_keep_their_place() {
     let mut queue = ReadyQueue::default();
-    queue.push(key(1), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
-    queue.push(key(2), &name("b"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(1), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(2), line("b"), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.pause(&name("a"));
-    queue.push(key(3), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
-    queue.push(key(4), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(3), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(4), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.remove(key(4));
     assert_eq!(queue.pop(), Some(key(2)));
     assert_eq!(queue.pop(), None);
-    queue.push(key(5), &name("b"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(5), line("b"), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.resume(&name("a"));
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
     assert_eq!(order, [key(1), key(3), key(5)]);
@@ -42,7 +46,7 @@ fn paused_workflows_keep_their_place() {
 #[test]
 fn a_removed_task_run_does_not_get_a_turn() {
     let mut queue = ReadyQueue::default();
-    queue.push(key(1), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(1), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.remove(key(1));
     queue.remove(key(1));
     assert_eq!(queue.pop(), None);
@@ -57,7 +61,7 @@ fn limits(keys: &[(&str, u32)]) -> Limits {
 
 fn push_limited(queue: &mut ReadyQueue, n: u8, keys: &[(&str, u32)]) {
     queue.apply_limits(key(n).0, limits(keys), false);
-    queue.push(key(n), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(n), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
 }
 
 fn drain(queue: &mut ReadyQueue) -> Vec<TaskKey> {
@@ -82,8 +86,8 @@ fn runs_without_limits_alternate_with_those_under_one() {
     for n in 1..=3 {
         push_limited(&mut queue, n, &[("flood", 100)]);
     }
-    queue.push(key(11), &name("b"), Priority::DEFAULT, Timestamp::from_millis(7));
-    queue.push(key(12), &name("b"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(11), line("b"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(12), line("b"), Priority::DEFAULT, Timestamp::from_millis(7));
     assert_eq!(drain(&mut queue), [11, 1, 12, 2, 3].map(key));
 }
 
@@ -96,7 +100,7 @@ fn a_run_beyond_its_limit_waits_until_one_before_it_has_ended() {
     assert_eq!(drain(&mut queue), [key(1)]);
     assert!(queue.is_empty());
     // The run goes on, sleeps and wakes: it keeps its place, and needs no other.
-    queue.push(key(1), &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(1), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
     assert_eq!(drain(&mut queue), [key(1)]);
     assert!(queue.release_limits(key(1).0).is_some());
     assert_eq!(drain(&mut queue), [key(2)]);
@@ -178,7 +182,7 @@ fn all_tasks_of_a_run_share_its_place() {
     push_limited(&mut queue, 1, &[("k", 1)]);
     push_limited(&mut queue, 2, &[("k", 1)]);
     let second = (key(1).0, TaskIndex(1));
-    queue.push(second, &name("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(second, line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
     assert_eq!(drain(&mut queue), [key(1), second]);
 }
 
@@ -258,7 +262,7 @@ proptest! {
                 Act::Arrive { first, second, priority, max } => {
                     let keys = [first.to_string(), second.to_string()];
                     queue.apply_limits(key(n).0, limits(&[(&keys[0], max), (&keys[1], 3)]), false);
-                    queue.push(key(n), &name("a"), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
+                    queue.push(key(n), line("a"), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
                     live.push(Live { key: key(n), keys: [first, second], max, begun: false });
                 }
                 Act::Pop => {
@@ -306,22 +310,45 @@ proptest! {
     }
 }
 
-#[test]
-fn a_flood_of_one_workflow_holds_up_no_other() {
+/// A flood in one line, and two of another line at two times.
+fn hold_up(flood: &Line, other: &Line) {
     let mut queue = ReadyQueue::default();
-    let (flood, other): (WorkflowName, WorkflowName) = ("flood".parse().unwrap(), "other".parse().unwrap());
-    let key = |n: u8| (RunId::new(Timestamp::from_millis(n.into()), [n; 10]), TaskIndex(0));
     let now = Timestamp::from_millis(0);
-    (0..100).for_each(|n| queue.push(key(n), &flood, Priority::default(), now));
+    (0..100).for_each(|n| queue.push(key(n), flood.clone(), Priority::DEFAULT, now));
     assert_eq!(queue.pop(), Some(key(0)));
-    queue.push(key(200), &other, Priority::default(), now);
-    queue.push(key(201), &other, Priority::default(), now);
+    queue.push(key(200), other.clone(), Priority::DEFAULT, now);
+    queue.push(key(201), other.clone(), Priority::DEFAULT, now);
     let next: Vec<_> = std::iter::repeat_with(|| queue.pop().unwrap()).take(5).collect();
-    assert_eq!(next, [key(1), key(200), key(2), key(201), key(3)]);
+    assert_eq!(next, [1, 200, 2, 201, 3].map(key));
     // Who was not there has no turns saved up.
     (0..50).for_each(|_| assert!(queue.pop().is_some()));
-    queue.push(key(202), &other, Priority::default(), now);
-    queue.push(key(203), &other, Priority::default(), now);
+    queue.push(key(202), other.clone(), Priority::DEFAULT, now);
+    queue.push(key(203), other.clone(), Priority::DEFAULT, now);
     let next: Vec<_> = std::iter::repeat_with(|| queue.pop().unwrap()).take(4).collect();
     assert_eq!((next[1], next[3]), (key(202), key(203)));
+}
+
+#[test]
+fn a_flood_of_one_workflow_holds_up_no_other() {
+    hold_up(&line("flood"), &line("other"));
+}
+
+#[test]
+fn a_flood_of_children_holds_up_no_call_of_their_workflow() {
+    let started_by = |started_by| Line { workflow: name("both"), started_by };
+    hold_up(&started_by(StartedBy::Parent), &started_by(StartedBy::Call));
+}
+
+#[test]
+fn a_pause_holds_whatever_started_the_runs() {
+    let mut queue = ReadyQueue::default();
+    let now = Timestamp::from_millis(7);
+    for (n, started_by) in (0..).zip(StartedBy::ALL) {
+        queue.push(key(n), Line { workflow: name("a"), started_by }, Priority::DEFAULT, now);
+    }
+    queue.pause(&name("a"));
+    assert_eq!(queue.pop(), None);
+    assert!(queue.is_empty());
+    queue.resume(&name("a"));
+    assert_eq!(drain(&mut queue), [0, 1, 2, 3, 4, 5].map(key));
 }
