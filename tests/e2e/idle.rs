@@ -42,6 +42,27 @@ fn a_host_with_sleepers_does_not_wake_up() {
     }
 }
 
+/// A file of the log of a host at rest is at most this long: what it grows by at a time.
+const LOG_FILE_BYTES_MAX: u64 = 256 << 10;
+
+#[test]
+fn a_host_at_rest_keeps_a_short_log_and_loses_nothing_with_it() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let host = HostProcess::start(env!("CARGO_BIN_EXE_dormouse-under-test"), folder.path());
+    host.deploy("dormouse-programs");
+    let large = "x".repeat(2 * usize::try_from(LOG_FILE_BYTES_MAX).expect("it is small"));
+    let id = host.start("echo", &json!(large));
+    drop(host.ended(&id));
+    let files = ["dormouse.log-0", "dormouse.log-1"].map(|name| folder.path().join(name));
+    let longest = || files.iter().map(|file| fs::metadata(file).expect("it is there").len()).max();
+    assert!(longest() > Some(LOG_FILE_BYTES_MAX), "{:?}", longest());
+    eventually("both files are short", || (longest() <= Some(LOG_FILE_BYTES_MAX)).then_some(()));
+    host.kill();
+
+    let host = HostProcess::start(env!("CARGO_BIN_EXE_dormouse-under-test"), folder.path());
+    assert_eq!(host.run(&id)["output"], json!(large));
+}
+
 /// How often the threads of a process woke up while a second passed: a pause that is the measurement.
 fn wake_ups_in_a_second(process: u32) -> u64 {
     let before = sleeps(process);

@@ -3,14 +3,18 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::command::Command;
 use super::post_commit::PostCommit;
-use crate::store::{ChangeSet, Fence, StoreError, View};
+use crate::store::{ChangeSet, Fence, Store, StoreError, View};
+
+/// When there has been nothing to commit for so long, what the log holds is written into the database: about
+/// as often as that anyway under a light load, and an idle host has a short log and nothing of it in memory.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A change set to commit, and what is left to do then.
 pub(super) struct Closed {
@@ -75,18 +79,18 @@ impl Drop for Alarm<'_> {
 
 fn run(shared: &Arc<Shared>, incoming: &Receiver<Closed>) -> Result<(), StoreError> {
     let _alarm = Alarm(shared);
-    while let Ok(Closed { changes, post_commit, commands }) = incoming.recv() {
+    commit_all(shared, incoming).inspect_err(|_| {
+        shared.send(Command::CommitFailed);
+    })?;
+    shared.store.checkpoint()
+}
+
+fn commit_all(shared: &Arc<Shared>, incoming: &Receiver<Closed>) -> Result<(), StoreError> {
+    while let Some(Closed { changes, post_commit, commands }) = next(&shared.store, incoming)? {
         let begun = Instant::now();
-        let committed = match changes {
-            Some(changes) => shared.store.commit(Fence(0), changes),
-            None => Ok(shared.store.view()),
-        };
-        let view = match committed {
-            Ok(view) => view,
-            Err(error) => {
-                shared.send(Command::CommitFailed);
-                return Err(error);
-            }
+        let view = match changes {
+            Some(changes) => shared.store.commit(Fence(0), changes)?,
+            None => shared.store.view(),
         };
         let took = begun.elapsed();
         shared.metrics.committed(took, commands);
@@ -94,5 +98,16 @@ fn run(shared: &Arc<Shared>, incoming: &Receiver<Closed>) -> Result<(), StoreErr
         shared.send(Command::Committed(Committed { view, took }));
         post_commit.perform(shared);
     }
-    shared.store.checkpoint()
+    Ok(())
+}
+
+/// The next change set, or `None` when there will be no more.
+fn next(store: &Store, incoming: &Receiver<Closed>) -> Result<Option<Closed>, StoreError> {
+    match incoming.recv_timeout(QUIET) {
+        Ok(closed) => return Ok(Some(closed)),
+        Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        Err(RecvTimeoutError::Timeout) => {}
+    }
+    store.tidy()?;
+    Ok(incoming.recv().ok())
 }

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use super::changes::{Change, ChangeSet, Entry};
 use super::error::{OpenError, StoreError};
-use super::log::{Log, LogError, Number, Replayed};
+use super::log::{GROWTH_BYTES, Log, LogError, Number, Replayed};
 use super::view::{Base, View};
 #[cfg(test)]
 use super::working_set::WorkingSet;
@@ -214,12 +214,37 @@ impl Store {
         layers.push(changes);
         ChangeSet::join_small(&mut layers, checkpointed);
         let view = inner.show(View::new(Arc::clone(view.base()), layers));
-        if commits.waiting_bytes >= inner.checkpoint_bytes && commits.checkpoint.is_none() {
-            commits.begin_checkpoint(&view)?;
-            // The thread lives for as long as the sender.
-            drop(inner.checkpoints.send(Arc::clone(inner)));
+        if commits.waiting_bytes >= inner.checkpoint_bytes {
+            self.start_checkpoint(&mut commits, &view)?;
         }
         Ok(view)
+    }
+
+    /// Has what was committed written into the database, in the background, however little it is. For when
+    /// nothing else is to be done: the log is short then, and what it held is not in memory any more.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails. What was committed is in the log still.
+    pub(crate) fn tidy(&self) -> Result<(), StoreError> {
+        let mut commits = self.0.lock();
+        commits.take_failure()?;
+        let view = self.0.view();
+        if view.layers().is_empty() {
+            return Ok(());
+        }
+        self.start_checkpoint(&mut commits, &view)
+    }
+
+    /// Starts a checkpoint on the thread for that, unless one is being written.
+    fn start_checkpoint(&self, commits: &mut Commits, view: &View) -> Result<(), StoreError> {
+        if commits.checkpoint.is_some() {
+            return Ok(());
+        }
+        commits.begin_checkpoint(view)?;
+        // The thread lives for as long as the sender.
+        drop(self.0.checkpoints.send(Arc::clone(&self.0)));
+        Ok(())
     }
 
     /// Writes all that was committed into the database and empties the log.
@@ -243,7 +268,7 @@ impl Store {
             commits.take_failure()?;
         }
         if inner.view().layers().is_empty() {
-            commits.log.clear().map_err(StoreError::Log)?;
+            commits.log.clear(0).map_err(StoreError::Log)?;
         }
         Ok(())
     }
@@ -329,13 +354,16 @@ impl Inner {
         let Some(Checkpoint { layers, up_to }) = self.lock().checkpoint.clone() else { return };
         let written = write(&self.opened.database, &layers, up_to).and_then(|()| self.opened.base());
         let mut commits = self.lock();
-        match written {
-            Ok(base) => {
-                let newer = self.view().layers()[layers.len()..].to_vec();
-                self.show(View::new(Arc::new(base), newer));
-                commits.log.free_other();
-            }
-            Err(error) => commits.failed = Some(error),
+        let freed = written.and_then(|base| {
+            let newer = self.view().layers()[layers.len()..].to_vec();
+            let is_all = newer.is_empty();
+            self.show(View::new(Arc::new(base), newer));
+            commits.log.free_other();
+            // Nobody commits at the moment: one who does next does not wait for a file to grow.
+            if is_all { commits.log.clear(GROWTH_BYTES).map_err(StoreError::Log) } else { Ok(()) }
+        });
+        if let Err(error) = freed {
+            commits.failed = Some(error);
         }
         commits.checkpoint = None;
         self.note_behind(&commits);

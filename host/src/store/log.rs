@@ -164,12 +164,15 @@ impl Log {
         self.other_needed = false;
     }
 
-    /// Gives the space of both files back. Only when the database has all that they hold.
-    pub(super) fn clear(&mut self) -> io::Result<()> {
+    /// Begins anew and gives the space of both files back, but for so many bytes of each. Only when the
+    /// database has all that they hold.
+    pub(super) fn clear(&mut self, kept: u64) -> io::Result<()> {
         (self.end, self.other_needed) = (0, false);
         for file in &mut self.files {
-            file.bytes.set_len(0)?;
-            file.length = 0;
+            if file.length > kept {
+                file.bytes.set_len(kept)?;
+                file.length = kept;
+            }
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::store::log::{
     GROWTH_BYTES, HEADER_BYTES, KEPT_BYTES_MAX, Log, LogError, Number, Replayed, checksum_of,
 };
 use crate::store::migrate::LOGGED_KEY;
-use crate::store::rows::RunRow;
+use crate::store::rows::{ModuleRow, RunRow};
 use crate::store::source::Access;
 use crate::store::{OpenError, Store, tables};
 
@@ -258,6 +258,38 @@ fn a_file_that_a_large_change_set_has_grown_is_cut_down_when_its_turn_comes_agai
     log.append(&put("c", b"1")).unwrap();
     assert_eq!(disk.files().map(|file| file.len() as u64), [0, GROWTH_BYTES, GROWTH_BYTES]);
     assert_eq!(found(&disk, 1), (keys(&["b", "c"]), 3));
+}
+
+/// Nothing is committed during a checkpoint: the log begins anew, over what it held, in short files.
+#[test]
+fn a_log_that_the_database_has_wholly_is_cut_down() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let put = |n: u8, bytes: usize| {
+        let row = ModuleRow { digest: digest(n), ..module() };
+        store.transact(|tx| tx.put_module(&row, &vec![n; bytes])).unwrap();
+    };
+    let lengths = || LOGS.map(|file| disk.files()[file].len() as u64);
+    let kept = |when: &str| {
+        let whole = contents(&*store.view());
+        assert!(contents(&*open(&Disk::with(disk.files())).view()) == whole, "killed {when}");
+    };
+    let large = 3 * usize::try_from(GROWTH_BYTES).unwrap();
+    for round in 0..3 {
+        put(4 * round, large);
+        put(4 * round + 1, 100);
+        store.begin_checkpoint().unwrap();
+        put(4 * round + 2, large);
+        store.end_checkpoint();
+        assert!(lengths().iter().any(|length| *length > GROWTH_BYTES), "somebody committed meanwhile");
+        kept("after a checkpoint during a commit");
+        store.begin_checkpoint().unwrap();
+        store.end_checkpoint();
+        assert!(lengths().iter().all(|length| *length <= GROWTH_BYTES), "{:?}", lengths());
+        kept("when the database had all");
+        put(4 * round + 3, 100);
+        kept("after a commit over old records");
+    }
 }
 
 /// A record with the right checksum, whatever its changes are.
