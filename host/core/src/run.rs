@@ -79,6 +79,44 @@ pub enum Trigger {
     Replay(RunId),
 }
 
+impl Trigger {
+    /// Of which kind it is.
+    #[must_use]
+    pub fn kind(&self) -> TriggerKind {
+        match self {
+            Self::Call => TriggerKind::Call,
+            Self::Cron { .. } => TriggerKind::Cron,
+            Self::Scheduled { .. } => TriggerKind::Scheduled,
+            Self::Event(_) => TriggerKind::Event,
+            Self::Parent(_) => TriggerKind::Parent,
+            Self::Replay(_) => TriggerKind::Replay,
+        }
+    }
+}
+
+/// The kinds of [`Trigger`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TriggerKind {
+    /// [`Trigger::Call`].
+    Call,
+    /// [`Trigger::Cron`].
+    Cron,
+    /// [`Trigger::Scheduled`].
+    Scheduled,
+    /// [`Trigger::Event`].
+    Event,
+    /// [`Trigger::Parent`].
+    Parent,
+    /// [`Trigger::Replay`].
+    Replay,
+}
+
+impl TriggerKind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Call, Self::Cron, Self::Scheduled, Self::Event, Self::Parent, Self::Replay];
+}
+
 /// How far a run or a task run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {

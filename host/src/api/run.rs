@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use dormouse_core::id::TaskIndex;
-use dormouse_core::run::{Part, RunSpec, Status, TaskRun as CoreTaskRun, Trigger as CoreTrigger};
+use dormouse_core::run::{
+    Part, RunSpec, Status, TaskRun as CoreTaskRun, Trigger as CoreTrigger, TriggerKind,
+};
 use dormouse_core::wait::{Wait as CoreWait, WaitCondition};
 use dormouse_core::workflow::{Json, Workflow};
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use super::definition::millis;
 use super::text::{DigestText, RunIdText, Text, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, StatusWord, TaskError, Time};
 use crate::engine::Host;
-use crate::operations::{self, TriggerKind};
+use crate::operations;
 use crate::store::rows::RunRow;
 
 /// One execution of a workflow.

@@ -7,7 +7,6 @@ use dormouse_core::run::{Effect, Lease, Run, RunEvent, RunSpec, Status, Trigger}
 use dormouse_core::wait::{Wait, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::Workflow;
 
-use super::queue::Line;
 use super::shard::{Shard, StepPayload};
 use super::steps::Start;
 use crate::store::rows::{EventWaitRow, JournalEntry, RunWaitRow, Timer, WaitKey, WaitRow};
@@ -27,7 +26,10 @@ impl Shard {
         match effect {
             // It comes into the queue when they have taken effect.
             Effect::Enqueue { task } if self.open.has((id, task)) => {}
-            Effect::Enqueue { task } => self.queue.push((id, task), Line::of(spec), spec.priority, self.now),
+            Effect::Enqueue { task } => {
+                let line = (&spec.workflow, spec.trigger.kind());
+                self.queue.push((id, task), line, spec.priority, self.now);
+            }
             Effect::Dequeue { task } => self.queue.remove((id, task)),
             Effect::Dispatch { task, lease, resume, time_left } => {
                 let start = Start::prepare(self, (spec, run, workflow), task, lease, resume, time_left)?;

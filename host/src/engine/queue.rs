@@ -1,11 +1,11 @@
 //! Who runs next: the task runs that are ready, in memory, and the runs that concurrency limits
 //! count. It is rebuilt from the store at start.
 //!
-//! Three things decide whose turn it is. The priority comes first. Within one, runs that need a
-//! place under a concurrency limit alternate with all others. These stand in lines, one for each workflow and
-//! each kind of trigger, which take turns: a flood of children holds up no call of the same workflow. And of those
-//! that need a place, every combination of keys has a lane of its own; the lanes that have room take
-//! turns, so a flood under one key holds up no other key.
+//! The priority decides first whose turn it is. Within one, task runs that need a place under a
+//! concurrency limit alternate with all others. Of those others each workflow has a line for every kind of
+//! trigger: workflows take turns, and so do the lines of one, so that a flood holds up no other workflow
+//! and no call of its own. And of those that need a place, every combination of keys has a lane of its
+//! own; the lanes that have room take turns, so a flood under one key holds up no other key.
 //!
 //! A run that ends makes room for one other, so it calls up one lane, however many wait for a place
 //! under the same limit. A lane that then cannot use the room, as it lacks another place as well,
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use dormouse_core::id::{RunId, TaskIndex, WorkflowName};
-use dormouse_core::run::{RunSpec, Trigger};
+use dormouse_core::run::TriggerKind;
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::Priority;
 
@@ -33,24 +33,6 @@ pub(super) struct Limit {
 
 /// The limits that a run is under, each with the number of runs that may have begun at once.
 pub(super) type Limits = Arc<[(Limit, u32)]>;
-
-/// Where task runs stand that need no place under a limit.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Line {
-    workflow: WorkflowName,
-    started_by: StartedBy,
-}
-
-/// The kind of trigger that started a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum StartedBy {
-    Call,
-    Cron,
-    Scheduled,
-    Event,
-    Parent,
-    Replay,
-}
 
 /// Task runs that wait for a slot.
 #[derive(Debug, Default)]
@@ -70,22 +52,27 @@ pub(super) struct ReadyQueue {
 /// Task runs of one priority.
 #[derive(Debug, Default)]
 struct Level {
-    /// Those that need no place under a limit, in the order in which they have their turns.
-    lines: HashMap<Line, BTreeMap<Place, TaskKey>>,
-    /// The first of each line, but for those of paused workflows, which keep their places.
-    heads: BTreeMap<Place, Line>,
-    /// The number of the turn that the lines have come to.
-    turn: u64,
-    /// The turn of the last one that stands in each line.
-    last_turns: HashMap<Line, u64>,
-    /// How many of these there may be before those whose turn has passed are forgotten.
-    last_turns_max: usize,
-    /// Those that do, by their limits. A lane goes with the last one that waits in it.
+    /// Those that need no place under a limit. The lines of a workflow go with the last one that stands in them.
+    workflows: HashMap<WorkflowName, WorkflowLines>,
+    /// Workflows that have lines, in the order of their turns, but for paused ones, which keep their turn.
+    workflow_turns: BTreeMap<u64, WorkflowName>,
+    /// Those that need a place, by their limits. A lane goes with the last one that waits in it.
     lanes: HashMap<Limits, Lane>,
     /// Lanes that may have room, in the order of their turns.
-    turns: BTreeMap<u64, Limits>,
-    /// Whether a line had the last turn.
-    line_was_last: bool,
+    lane_turns: BTreeMap<u64, Limits>,
+    /// Whether a workflow had the last turn, and not a lane.
+    workflow_was_last: bool,
+}
+
+/// Task runs of one workflow that need no place under a limit, in a line for each kind of trigger.
+#[derive(Debug)]
+struct WorkflowLines {
+    /// When the workflow has its turn, compared with others.
+    turn: u64,
+    /// Each in the order of arrival.
+    lines: [BTreeMap<u64, TaskKey>; TriggerKind::ALL.len()],
+    /// The line that had the last turn of the workflow.
+    last: usize,
 }
 
 /// Task runs of runs that have not begun and are under the same limits.
@@ -111,20 +98,13 @@ enum Lacks {
 /// Where a task run stands.
 #[derive(Debug, Clone)]
 struct Spot {
-    line: Line,
+    workflow: WorkflowName,
+    kind: TriggerKind,
     priority: Priority,
     arrival: u64,
-    /// Where it stands in the line, unless it stands in a lane.
-    place: Option<Place>,
+    /// Whether it stands in a lane, and not in a line.
+    in_lane: bool,
 }
-
-/// Where a task run stands in a line: its turn, and its arrival among those of one turn. In each turn
-/// every line has one: a flood in one line holds up no other.
-type Place = (u64, u64);
-
-/// So many workflows have their last turn remembered at least. Those whose turn has passed are forgotten when
-/// there are twice as many as were left the last time.
-const LAST_TURNS_MIN: usize = 1024;
 
 /// The runs that one limit counts.
 #[derive(Debug, Default)]
@@ -141,35 +121,41 @@ struct Usage {
 impl ReadyQueue {
     /// Puts a task run at the end of its line, or of its lane when its run is under a limit and has not
     /// begun.
-    pub(super) fn push(&mut self, key: TaskKey, line: Line, priority: Priority, since: Timestamp) {
+    pub(super) fn push(
+        &mut self,
+        key: TaskKey,
+        (workflow, kind): (&WorkflowName, TriggerKind),
+        priority: Priority,
+        since: Timestamp,
+    ) {
         let arrival = self.next_number();
         let limits = self.limited.get(&key.0).filter(|limits| !self.has_begun(key.0, limits)).cloned();
         self.since.insert(arrival, since);
-        let level = self.levels.entry(Reverse(priority)).or_default();
-        let place = limits.is_none().then(|| level.place(&line, arrival));
-        if let Some(place) = place {
-            level.join_line(&line, place, key, self.paused.contains(&line.workflow));
+        let spot = Spot { workflow: workflow.clone(), kind, priority, arrival, in_lane: limits.is_some() };
+        match limits {
+            Some(limits) => {
+                self.levels.entry(Reverse(priority)).or_default().join_lane(limits, arrival, key);
+            }
+            None => self.join_line(&spot, key),
         }
-        self.spots.insert(key, Spot { line, priority, arrival, place });
-        let Some(limits) = limits else { return };
-        let lane = level.lanes.entry(Arc::clone(&limits)).or_insert_with(|| {
-            level.turns.insert(arrival, limits);
-            Lane { waiting: BTreeMap::new(), turn: arrival, lacks: Lacks::Turn }
-        });
-        lane.waiting.insert(arrival, key);
+        self.spots.insert(key, spot);
+    }
+
+    fn join_line(&mut self, spot: &Spot, key: TaskKey) {
+        let turn = self.next_number();
+        let is_paused = self.paused.contains(&spot.workflow);
+        self.levels.entry(Reverse(spot.priority)).or_default().join_line(spot, key, turn, is_paused);
     }
 
     /// Takes a task run out of its line or its lane.
     pub(super) fn remove(&mut self, key: TaskKey) {
         let Some(spot) = self.forget(key) else { return };
-        let Some(place) = spot.place else {
-            if let Some(limits) = self.limited.get(&key.0).cloned() {
-                self.leave_lane(&limits, spot.priority, spot.arrival);
+        if !spot.in_lane {
+            if let Some(level) = self.levels.get_mut(&Reverse(spot.priority)) {
+                level.leave_line(&spot);
             }
-            return;
-        };
-        if let Some(level) = self.levels.get_mut(&Reverse(spot.priority)) {
-            level.leave_line(&spot.line, place);
+        } else if let Some(limits) = self.limited.get(&key.0).cloned() {
+            self.leave_lane(&limits, spot.priority, spot.arrival);
         }
     }
 
@@ -180,17 +166,22 @@ impl ReadyQueue {
 
     fn pop_of(&mut self, priority: Priority) -> Option<TaskKey> {
         let level = self.levels.get_mut(&Reverse(priority))?;
-        let line_first = !level.line_was_last || level.turns.is_empty();
-        if line_first && let Some(key) = level.pop_line() {
-            level.line_was_last = true;
-            self.forget(key);
+        let lane_first = level.workflow_was_last;
+        if lane_first && let Some(key) = self.pop_lane(priority) {
             return Some(key);
         }
-        if let Some(key) = self.pop_lane(priority) {
+        if let Some(key) = self.pop_line(priority) {
             return Some(key);
         }
+        if lane_first { None } else { self.pop_lane(priority) }
+    }
+
+    /// Gives the next workflow its turn.
+    fn pop_line(&mut self, priority: Priority) -> Option<TaskKey> {
+        let next_turn = self.next_number();
         let level = self.levels.get_mut(&Reverse(priority))?;
-        let key = level.pop_line()?;
+        let key = level.pop_line(next_turn)?;
+        level.workflow_was_last = true;
         self.forget(key);
         Some(key)
     }
@@ -198,7 +189,7 @@ impl ReadyQueue {
     /// Gives the next lane that has room its turn; those without wait for it elsewhere.
     fn pop_lane(&mut self, priority: Priority) -> Option<TaskKey> {
         loop {
-            let (_, limits) = self.levels.get_mut(&Reverse(priority))?.turns.pop_first()?;
+            let (_, limits) = self.levels.get_mut(&Reverse(priority))?.lane_turns.pop_first()?;
             let key = self.take_turn(priority, &limits);
             self.pass_on(&limits);
             if key.is_some() {
@@ -230,9 +221,9 @@ impl ReadyQueue {
         if lane.waiting.is_empty() {
             level.lanes.remove(limits);
         } else {
-            level.turns.insert(next_turn, Arc::clone(limits));
+            level.lane_turns.insert(next_turn, Arc::clone(limits));
         }
-        level.line_was_last = false;
+        level.workflow_was_last = false;
         self.forget(key);
         self.begin(key.0, limits);
         Some(key)
@@ -267,17 +258,13 @@ impl ReadyQueue {
             self.usage.entry(limit.clone()).or_default().begun.insert(run);
         }
         let tasks = self.spots.range_mut((run, TaskIndex(0))..=(run, TaskIndex(u8::MAX)));
-        let mut in_lane = Vec::new();
-        for (key, spot) in tasks.filter(|(_, spot)| spot.place.is_none()) {
-            let level = self.levels.entry(Reverse(spot.priority)).or_default();
-            let place = level.place(&spot.line, spot.arrival);
-            spot.place = Some(place);
-            in_lane.push((*key, spot.line.clone(), spot.priority, spot.arrival, place));
-        }
-        for (key, line, priority, arrival, place) in in_lane {
-            self.leave_lane(limits, priority, arrival);
-            let is_paused = self.paused.contains(&line.workflow);
-            self.levels.entry(Reverse(priority)).or_default().join_line(&line, place, key, is_paused);
+        let in_lane = tasks.filter(|(_, spot)| spot.in_lane).map(|(key, spot)| {
+            spot.in_lane = false;
+            (*key, spot.clone())
+        });
+        for (key, spot) in in_lane.collect::<Vec<_>>() {
+            self.leave_lane(limits, spot.priority, spot.arrival);
+            self.join_line(&spot, key);
         }
     }
 
@@ -291,7 +278,7 @@ impl ReadyQueue {
         let (turn, lacks) = (lane.turn, lane.lacks);
         level.lanes.remove(limits);
         match lacks {
-            Lacks::Turn => drop(level.turns.remove(&turn)),
+            Lacks::Turn => drop(level.lane_turns.remove(&turn)),
             Lacks::Room(index) => {
                 let (limit, max) = &limits[index];
                 let usage = self.usage.get_mut(limit);
@@ -322,17 +309,15 @@ impl ReadyQueue {
 
     /// Whether no task could be popped. Call it after `pop` has returned `None`.
     pub(super) fn is_empty(&self) -> bool {
-        self.levels.values().all(|level| level.heads.is_empty() && level.turns.is_empty())
+        self.levels.values().all(|level| level.workflow_turns.is_empty() && level.lane_turns.is_empty())
     }
 
     /// Sets aside what there is and what will come of a workflow.
     pub(super) fn pause(&mut self, workflow: &WorkflowName) {
         self.paused.insert(workflow.clone());
         for level in self.levels.values_mut() {
-            for line in Line::all_of(workflow) {
-                if let Some(place) = level.first_of(&line) {
-                    level.heads.remove(&place);
-                }
+            if let Some(lines) = level.workflows.get(workflow) {
+                level.workflow_turns.remove(&lines.turn);
             }
         }
     }
@@ -341,16 +326,14 @@ impl ReadyQueue {
     pub(super) fn resume(&mut self, workflow: &WorkflowName) {
         self.paused.remove(workflow);
         for level in self.levels.values_mut() {
-            for line in Line::all_of(workflow) {
-                if let Some(place) = level.first_of(&line) {
-                    level.heads.insert(place, line);
-                }
+            if let Some(lines) = level.workflows.get(workflow) {
+                level.workflow_turns.insert(lines.turn, workflow.clone());
             }
             for (limits, lane) in &mut level.lanes {
                 let of_it = limits.iter().any(|(limit, _)| limit.workflow == *workflow);
                 if of_it && lane.lacks == Lacks::Workflow {
                     lane.lacks = Lacks::Turn;
-                    level.turns.insert(lane.turn, Arc::clone(limits));
+                    level.lane_turns.insert(lane.turn, Arc::clone(limits));
                 }
             }
         }
@@ -402,88 +385,73 @@ impl ReadyQueue {
     }
 }
 
-impl Line {
-    /// That of the tasks of a run.
-    pub(super) fn of(spec: &RunSpec) -> Self {
-        Self { workflow: spec.workflow.clone(), started_by: StartedBy::of(&spec.trigger) }
-    }
-
-    /// Those of a workflow.
-    fn all_of(workflow: &WorkflowName) -> impl Iterator<Item = Self> {
-        StartedBy::ALL.into_iter().map(|started_by| Self { workflow: workflow.clone(), started_by })
-    }
-}
-
-impl StartedBy {
-    const ALL: [Self; 6] = [Self::Call, Self::Cron, Self::Scheduled, Self::Event, Self::Parent, Self::Replay];
-
-    fn of(trigger: &Trigger) -> Self {
-        match trigger {
-            Trigger::Call => Self::Call,
-            Trigger::Cron { .. } => Self::Cron,
-            Trigger::Scheduled { .. } => Self::Scheduled,
-            Trigger::Event(_) => Self::Event,
-            Trigger::Parent(_) => Self::Parent,
-            Trigger::Replay(_) => Self::Replay,
-        }
-    }
-}
-
 impl Level {
-    /// The next place in a line.
-    fn place(&mut self, line: &Line, arrival: u64) -> Place {
-        if self.last_turns.len() >= self.last_turns_max.max(LAST_TURNS_MIN) {
-            self.last_turns.retain(|_, last| *last > self.turn);
-            self.last_turns_max = 2 * self.last_turns.len();
-        }
-        let last = self.last_turns.entry(line.clone()).or_default();
-        *last = self.turn.max(*last) + 1;
-        (*last, arrival)
-    }
-
-    /// Where the first of a line stands.
-    fn first_of(&self, line: &Line) -> Option<Place> {
-        self.lines.get(line)?.first_key_value().map(|(place, _)| *place)
-    }
-
-    fn join_line(&mut self, line: &Line, place: Place, key: TaskKey, is_paused: bool) {
-        let first = self.first_of(line);
-        self.lines.entry(line.clone()).or_default().insert(place, key);
-        if !is_paused && first.is_none_or(|first| place < first) {
-            if let Some(first) = first {
-                self.heads.remove(&first);
+    fn join_line(&mut self, spot: &Spot, key: TaskKey, turn: u64, is_paused: bool) {
+        let lines = self.workflows.entry(spot.workflow.clone()).or_insert_with(|| {
+            if !is_paused {
+                self.workflow_turns.insert(turn, spot.workflow.clone());
             }
-            self.heads.insert(place, line.clone());
+            WorkflowLines::new(turn)
+        });
+        lines.lines[spot.kind as usize].insert(spot.arrival, key);
+    }
+
+    fn leave_line(&mut self, spot: &Spot) {
+        let Some(lines) = self.workflows.get_mut(&spot.workflow) else { return };
+        lines.lines[spot.kind as usize].remove(&spot.arrival);
+        if lines.is_empty() {
+            self.workflow_turns.remove(&lines.turn);
+            self.workflows.remove(&spot.workflow);
         }
     }
 
-    fn leave_line(&mut self, line: &Line, place: Place) -> Option<TaskKey> {
-        let standing = self.lines.get_mut(line)?;
-        let key = standing.remove(&place);
-        if standing.is_empty() {
-            self.lines.remove(line);
-        }
-        if let Some(line) = self.heads.remove(&place)
-            && let Some(first) = self.first_of(&line)
-        {
-            self.heads.insert(first, line);
+    /// The first one of the line whose turn it is. Its workflow has its next turn behind all others.
+    fn pop_line(&mut self, next_turn: u64) -> Option<TaskKey> {
+        let (_, workflow) = self.workflow_turns.pop_first()?;
+        let lines = self.workflows.get_mut(&workflow)?;
+        let key = lines.pop();
+        if lines.is_empty() {
+            self.workflows.remove(&workflow);
+        } else {
+            lines.turn = next_turn;
+            self.workflow_turns.insert(next_turn, workflow);
         }
         key
     }
 
-    fn pop_line(&mut self) -> Option<TaskKey> {
-        let (place, line) = self.heads.first_key_value()?;
-        let (place, line) = (*place, line.clone());
-        self.turn = self.turn.max(place.0);
-        self.leave_line(&line, place)
+    fn join_lane(&mut self, limits: Limits, arrival: u64, key: TaskKey) {
+        let lane = self.lanes.entry(Arc::clone(&limits)).or_insert_with(|| {
+            self.lane_turns.insert(arrival, limits);
+            Lane { waiting: BTreeMap::new(), turn: arrival, lacks: Lacks::Turn }
+        });
+        lane.waiting.insert(arrival, key);
     }
 
     /// Puts a lane that waited for room back among the turns, where it was.
     fn call_up(&mut self, limits: Limits) {
         if let Some(lane) = self.lanes.get_mut(&limits) {
             lane.lacks = Lacks::Turn;
-            self.turns.insert(lane.turn, limits);
+            self.lane_turns.insert(lane.turn, limits);
         }
+    }
+}
+
+impl WorkflowLines {
+    fn new(turn: u64) -> Self {
+        let lines = [const { BTreeMap::new() }; TriggerKind::ALL.len()];
+        // The first one begins.
+        Self { turn, last: lines.len() - 1, lines }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lines.iter().all(BTreeMap::is_empty)
+    }
+
+    fn pop(&mut self) -> Option<TaskKey> {
+        let count = self.lines.len();
+        let next = (1..=count).map(|step| (self.last + step) % count);
+        self.last = next.into_iter().find(|line| !self.lines[*line].is_empty())?;
+        self.lines[self.last].pop_first().map(|(_, key)| key)
     }
 }
 

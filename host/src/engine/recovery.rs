@@ -7,7 +7,6 @@ use dormouse_core::id::{RunId, TaskIndex};
 use dormouse_core::run::{RunEvent, Status};
 use dormouse_core::time::Timestamp;
 
-use super::queue::Line;
 use super::shard::{Shard, StepPayload};
 use crate::store::{Read, StoreError};
 
@@ -44,7 +43,8 @@ impl Shard {
         waiting.sort_unstable();
         for (since, id, task) in waiting {
             if let Some(spec) = self.rows.run_spec(id)? {
-                self.queue.push((id, task), Line::of(&spec), spec.priority, since);
+                let line = (&spec.workflow, spec.trigger.kind());
+                self.queue.push((id, task), line, spec.priority, since);
             }
         }
         self.settle()

@@ -21,7 +21,7 @@ use dormouse_core::run::{Reason, RunEvent, Status, StepResult, TaskError, Trigge
 use dormouse_core::time::Timestamp;
 
 use super::events::Matched;
-use super::queue::{Line, TaskKey};
+use super::queue::TaskKey;
 use super::shard::{Shard, StepPayload};
 use crate::store::rows::{
     HeldEnd, IdempotencyRow, IdempotencyScope, JournalEntry, OpenRequests, ScheduledStatus,
@@ -353,7 +353,7 @@ impl Shard {
     fn enqueue_held(&mut self, key: TaskKey) -> Result<(), StoreError> {
         let Some((spec, run)) = self.run(key.0)? else { return Ok(()) };
         if let Some(since) = run.task(key.1).and_then(|task| task.queued_at) {
-            self.queue.push(key, Line::of(&spec), spec.priority, since);
+            self.queue.push(key, (&spec.workflow, spec.trigger.kind()), spec.priority, since);
         }
         Ok(())
     }

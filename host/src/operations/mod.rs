@@ -44,9 +44,7 @@ pub(crate) use read_crons::{CronFilter, list_crons, show_cron};
 pub(crate) use read_events::{EventFilter, list_events, show_event};
 pub(crate) use read_journal::{follow_run, list_journal};
 pub(crate) use read_modules::{Deployed, list_modules, show_module};
-pub(crate) use read_runs::{
-    RunFilter, TriggerFilter, TriggerKind, list_runs, matching_runs, show_run, wait_for_run,
-};
+pub(crate) use read_runs::{RunFilter, TriggerFilter, list_runs, matching_runs, show_run, wait_for_run};
 pub(crate) use read_scheduled::{
     ScheduledCursor, ScheduledFilter, list_scheduled, matching_scheduled, show_scheduled,
 };

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use dormouse_core::id::{RunId, WorkflowName};
-use dormouse_core::run::{Run, RunSpec, Status, Trigger};
+use dormouse_core::run::{Run, RunSpec, Status, Trigger, TriggerKind};
 use dormouse_core::time::Timestamp;
 
 use super::Result;
@@ -37,16 +37,6 @@ pub(crate) enum TriggerFilter {
     Kind(TriggerKind),
     /// The id of a cron, scheduled run, event, parent or replayed run: its 16 bytes.
     Id([u8; 16]),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TriggerKind {
-    Call,
-    Cron,
-    Scheduled,
-    Event,
-    Parent,
-    Replay,
 }
 
 pub(crate) fn show_run(host: &Host, id: RunId) -> Result<RunRow> {
@@ -136,16 +126,15 @@ pub(crate) fn matching_runs(host: &Host, filter: &RunFilter, ended: bool, most: 
 }
 
 fn matches(filter: &RunFilter, spec: &RunSpec, run: &Run) -> bool {
-    let (kind, id) = match spec.trigger {
-        Trigger::Call => (TriggerKind::Call, None),
-        Trigger::Cron { id, .. } => (TriggerKind::Cron, Some(id.to_bytes())),
-        Trigger::Scheduled { id, .. } => (TriggerKind::Scheduled, Some(id.to_bytes())),
-        Trigger::Event(id) => (TriggerKind::Event, Some(id.to_bytes())),
-        Trigger::Parent(id) => (TriggerKind::Parent, Some(id.to_bytes())),
-        Trigger::Replay(id) => (TriggerKind::Replay, Some(id.to_bytes())),
+    let id = match spec.trigger {
+        Trigger::Call => None,
+        Trigger::Cron { id, .. } => Some(id.to_bytes()),
+        Trigger::Scheduled { id, .. } => Some(id.to_bytes()),
+        Trigger::Event(id) => Some(id.to_bytes()),
+        Trigger::Parent(id) | Trigger::Replay(id) => Some(id.to_bytes()),
     };
     let trigger = filter.trigger.as_ref().is_none_or(|trigger| match trigger {
-        TriggerFilter::Kind(wanted) => kind == *wanted,
+        TriggerFilter::Kind(wanted) => spec.trigger.kind() == *wanted,
         TriggerFilter::Id(wanted) => id == Some(*wanted),
     });
     trigger

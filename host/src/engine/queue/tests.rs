@@ -12,41 +12,42 @@ fn name(text: &str) -> WorkflowName {
     text.parse().unwrap()
 }
 
-fn line(workflow: &str) -> Line {
-    Line { workflow: name(workflow), started_by: StartedBy::Call }
-}
-
 #[test]
 fn higher_priorities_go_first_and_equal_ones_in_order_of_arrival() {
     let mut queue = ReadyQueue::default();
     for (n, priority) in [(1, 1), (2, 3), (3, 1), (4, 3)] {
-        queue.push(key(n), line("a"), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
+        queue.push(
+            key(n),
+            (&name("a"), TriggerKind::Call),
+            Priority::new(priority).unwrap(),
+            Timestamp::from_millis(7),
+        );
     }
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
     assert_eq!(order, [key(2), key(4), key(1), key(3)]);
 }
 
 #[test]
-fn paused_workflows_keep_their_place() {
+fn paused_workflows_keep_their_turn() {
     let mut queue = ReadyQueue::default();
-    queue.push(key(1), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
-    queue.push(key(2), line("b"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(1), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(2), (&name("b"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.pause(&name("a"));
-    queue.push(key(3), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
-    queue.push(key(4), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(3), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(4), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.remove(key(4));
     assert_eq!(queue.pop(), Some(key(2)));
     assert_eq!(queue.pop(), None);
-    queue.push(key(5), line("b"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(5), (&name("b"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.resume(&name("a"));
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
-    assert_eq!(order, [key(1), key(3), key(5)]);
+    assert_eq!(order, [key(1), key(5), key(3)]);
 }
 
 #[test]
 fn a_removed_task_run_does_not_get_a_turn() {
     let mut queue = ReadyQueue::default();
-    queue.push(key(1), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(1), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
     queue.remove(key(1));
     queue.remove(key(1));
     assert_eq!(queue.pop(), None);
@@ -61,7 +62,7 @@ fn limits(keys: &[(&str, u32)]) -> Limits {
 
 fn push_limited(queue: &mut ReadyQueue, n: u8, keys: &[(&str, u32)]) {
     queue.apply_limits(key(n).0, limits(keys), false);
-    queue.push(key(n), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(n), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
 }
 
 fn drain(queue: &mut ReadyQueue) -> Vec<TaskKey> {
@@ -86,8 +87,8 @@ fn runs_without_limits_alternate_with_those_under_one() {
     for n in 1..=3 {
         push_limited(&mut queue, n, &[("flood", 100)]);
     }
-    queue.push(key(11), line("b"), Priority::DEFAULT, Timestamp::from_millis(7));
-    queue.push(key(12), line("b"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(11), (&name("b"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(12), (&name("b"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
     assert_eq!(drain(&mut queue), [11, 1, 12, 2, 3].map(key));
 }
 
@@ -100,7 +101,7 @@ fn a_run_beyond_its_limit_waits_until_one_before_it_has_ended() {
     assert_eq!(drain(&mut queue), [key(1)]);
     assert!(queue.is_empty());
     // The run goes on, sleeps and wakes: it keeps its place, and needs no other.
-    queue.push(key(1), line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(key(1), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
     assert_eq!(drain(&mut queue), [key(1)]);
     assert!(queue.release_limits(key(1).0).is_some());
     assert_eq!(drain(&mut queue), [key(2)]);
@@ -147,7 +148,8 @@ fn the_end_of_a_run_calls_up_one_lane_however_many_wait() {
         push_limited(&mut queue, n, &[("tenant", 2), (&user(n), 1)]);
     }
     assert_eq!(drain(&mut queue), [1, 2].map(key));
-    let called_up = |queue: &ReadyQueue| queue.levels.values().map(|level| level.turns.len()).sum::<usize>();
+    let called_up =
+        |queue: &ReadyQueue| queue.levels.values().map(|level| level.lane_turns.len()).sum::<usize>();
     for n in 1..99 {
         queue.release_limits(key(n).0);
         assert_eq!(called_up(&queue), 1);
@@ -182,7 +184,7 @@ fn all_tasks_of_a_run_share_its_place() {
     push_limited(&mut queue, 1, &[("k", 1)]);
     push_limited(&mut queue, 2, &[("k", 1)]);
     let second = (key(1).0, TaskIndex(1));
-    queue.push(second, line("a"), Priority::DEFAULT, Timestamp::from_millis(7));
+    queue.push(second, (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
     assert_eq!(drain(&mut queue), [key(1), second]);
 }
 
@@ -262,7 +264,7 @@ proptest! {
                 Act::Arrive { first, second, priority, max } => {
                     let keys = [first.to_string(), second.to_string()];
                     queue.apply_limits(key(n).0, limits(&[(&keys[0], max), (&keys[1], 3)]), false);
-                    queue.push(key(n), line("a"), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
+                    queue.push(key(n), (&name("a"), TriggerKind::Call), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
                     live.push(Live { key: key(n), keys: [first, second], max, begun: false });
                 }
                 Act::Pop => {
@@ -310,45 +312,60 @@ proptest! {
     }
 }
 
-/// A flood in one line, and two of another line at two times.
-fn hold_up(flood: &Line, other: &Line) {
+/// A flood, and two others at two times: each of these is among the next four.
+fn hold_up(flood: (&WorkflowName, TriggerKind), other: (&WorkflowName, TriggerKind)) {
     let mut queue = ReadyQueue::default();
     let now = Timestamp::from_millis(0);
-    (0..100).for_each(|n| queue.push(key(n), flood.clone(), Priority::DEFAULT, now));
+    let next = |queue: &mut ReadyQueue| -> Vec<_> { (0..4).map(|_| queue.pop().unwrap()).collect() };
+    (0..100).for_each(|n| queue.push(key(n), flood, Priority::DEFAULT, now));
     assert_eq!(queue.pop(), Some(key(0)));
-    queue.push(key(200), other.clone(), Priority::DEFAULT, now);
-    queue.push(key(201), other.clone(), Priority::DEFAULT, now);
-    let next: Vec<_> = std::iter::repeat_with(|| queue.pop().unwrap()).take(5).collect();
-    assert_eq!(next, [1, 200, 2, 201, 3].map(key));
+    [200, 201].into_iter().for_each(|n| queue.push(key(n), other, Priority::DEFAULT, now));
+    let turns = next(&mut queue);
+    assert!([200, 201].iter().all(|n| turns.contains(&key(*n))), "{turns:?}");
     // Who was not there has no turns saved up.
     (0..50).for_each(|_| assert!(queue.pop().is_some()));
-    queue.push(key(202), other.clone(), Priority::DEFAULT, now);
-    queue.push(key(203), other.clone(), Priority::DEFAULT, now);
-    let next: Vec<_> = std::iter::repeat_with(|| queue.pop().unwrap()).take(4).collect();
-    assert_eq!((next[1], next[3]), (key(202), key(203)));
+    [202, 203, 204].into_iter().for_each(|n| queue.push(key(n), other, Priority::DEFAULT, now));
+    let turns = next(&mut queue);
+    assert!([202, 203].iter().all(|n| turns.contains(&key(*n))) && !turns.contains(&key(204)), "{turns:?}");
 }
 
 #[test]
 fn a_flood_of_one_workflow_holds_up_no_other() {
-    hold_up(&line("flood"), &line("other"));
+    for kind in TriggerKind::ALL {
+        hold_up((&name("flood"), kind), (&name("other"), TriggerKind::Parent));
+    }
 }
 
 #[test]
 fn a_flood_of_children_holds_up_no_call_of_their_workflow() {
-    let started_by = |started_by| Line { workflow: name("both"), started_by };
-    hold_up(&started_by(StartedBy::Parent), &started_by(StartedBy::Call));
+    hold_up((&name("both"), TriggerKind::Parent), (&name("both"), TriggerKind::Call));
 }
 
 #[test]
-fn a_pause_holds_whatever_started_the_runs() {
+fn floods_of_all_kinds_are_the_flood_of_one_workflow() {
+    let mut queue = ReadyQueue::default();
+    let now = Timestamp::from_millis(0);
+    for (n, kind) in (0..60).zip(TriggerKind::ALL.into_iter().cycle()) {
+        queue.push(key(n), (&name("flood"), kind), Priority::DEFAULT, now);
+    }
+    (100..110).for_each(|n| queue.push(key(n), (&name("other"), TriggerKind::Call), Priority::DEFAULT, now));
+    let turns: Vec<_> = (0..20).map(|_| queue.pop().unwrap()).collect();
+    assert!((100..110).all(|n| turns.contains(&key(n))), "{turns:?}");
+}
+
+#[test]
+fn a_pause_holds_all_kinds_and_saves_up_one_turn() {
     let mut queue = ReadyQueue::default();
     let now = Timestamp::from_millis(7);
-    for (n, started_by) in (0..).zip(StartedBy::ALL) {
-        queue.push(key(n), Line { workflow: name("a"), started_by }, Priority::DEFAULT, now);
+    for (n, kind) in (1..).zip(TriggerKind::ALL) {
+        queue.push(key(n), (&name("a"), kind), Priority::DEFAULT, now);
     }
     queue.pause(&name("a"));
     assert_eq!(queue.pop(), None);
     assert!(queue.is_empty());
+    (11..20).for_each(|n| queue.push(key(n), (&name("b"), TriggerKind::Call), Priority::DEFAULT, now));
+    assert_eq!([queue.pop(), queue.pop()], [11, 12].map(|n| Some(key(n))));
     queue.resume(&name("a"));
-    assert_eq!(drain(&mut queue), [0, 1, 2, 3, 4, 5].map(key));
+    let turns = drain(&mut queue);
+    assert_eq!(turns[..12], [1, 13, 2, 14, 3, 15, 4, 16, 5, 17, 6, 18].map(key), "they take turns");
 }
