@@ -109,6 +109,11 @@ impl Log {
                 (log.current, log.end) = (file, at as u64);
             }
         }
+        if !layers.is_empty() {
+            // A host that was killed before a sync left what only the system knows: it must not go when a later
+            // record, in the other file, stays.
+            log.files.iter_mut().try_for_each(|file| file.bytes.sync_data())?;
+        }
         Ok(Replayed { log, changes: ChangeSet::join_all(&layers) })
     }
 

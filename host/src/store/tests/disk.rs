@@ -37,7 +37,7 @@ struct Contents {
 }
 
 /// What a disk really holds while operations go to it: all that was synced, and any part of the rest.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Platter {
     synced: [Vec<u8>; FILES],
     unsynced: [Vec<Op>; FILES],
