@@ -12,8 +12,7 @@ use super::command::Command;
 use super::post_commit::PostCommit;
 use crate::store::{ChangeSet, Fence, Store, StoreError, View};
 
-/// When there has been nothing to commit for so long, what the log holds is written into the database: about
-/// as often as that anyway under a light load, and an idle host has a short log and nothing of it in memory.
+/// When there has been nothing to commit for so long, a long log is written into the database and cut down.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// A change set to commit, and what is left to do then.
@@ -103,11 +102,12 @@ fn commit_all(shared: &Arc<Shared>, incoming: &Receiver<Closed>) -> Result<(), S
 
 /// The next change set, or `None` when there will be no more.
 fn next(store: &Store, incoming: &Receiver<Closed>) -> Result<Option<Closed>, StoreError> {
-    match incoming.recv_timeout(QUIET) {
-        Ok(closed) => return Ok(Some(closed)),
-        Err(RecvTimeoutError::Disconnected) => return Ok(None),
-        Err(RecvTimeoutError::Timeout) => {}
+    loop {
+        match incoming.recv_timeout(QUIET) {
+            Ok(closed) => return Ok(Some(closed)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) if store.tidy()? => return Ok(incoming.recv().ok()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
     }
-    store.tidy()?;
-    Ok(incoming.recv().ok())
 }

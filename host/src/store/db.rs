@@ -220,20 +220,25 @@ impl Store {
         Ok(view)
     }
 
-    /// Has what was committed written into the database, in the background, however little it is. For when
-    /// nothing else is to be done: the log is short then, and what it held is not in memory any more.
+    /// Has a log that is long written into the database, in the background, and cut down. For when nothing else is
+    /// to be done. Returns whether that is all: otherwise a checkpoint that began earlier goes on.
     ///
     /// # Errors
     ///
     /// When the disk fails. What was committed is in the log still.
-    pub(crate) fn tidy(&self) -> Result<(), StoreError> {
+    pub(crate) fn tidy(&self) -> Result<bool, StoreError> {
         let mut commits = self.0.lock();
         commits.take_failure()?;
-        let view = self.0.view();
-        if view.layers().is_empty() {
-            return Ok(());
+        if commits.checkpoint.is_some() {
+            return Ok(false);
         }
-        self.start_checkpoint(&mut commits, &view)
+        let view = self.0.view();
+        if commits.log.is_long() && view.layers().is_empty() {
+            commits.log.clear(GROWTH_BYTES).map_err(StoreError::Log)?;
+        } else if commits.log.is_long() {
+            self.start_checkpoint(&mut commits, &view)?;
+        }
+        Ok(true)
     }
 
     /// Starts a checkpoint on the thread for that, unless one is being written.
@@ -359,10 +364,11 @@ impl Inner {
             let is_all = newer.is_empty();
             self.show(View::new(Arc::new(base), newer));
             commits.log.free_other();
-            // Nobody commits at the moment: one who does next does not wait for a file to grow.
+            // Nobody commits at the moment: who does next need not wait until a file has grown again.
             if is_all { commits.log.clear(GROWTH_BYTES).map_err(StoreError::Log) } else { Ok(()) }
         });
         if let Err(error) = freed {
+            tracing::error!(%error, "what was committed cannot be written into the database; it is in the log");
             commits.failed = Some(error);
         }
         commits.checkpoint = None;

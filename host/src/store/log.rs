@@ -169,6 +169,11 @@ impl Log {
         self.other_needed = false;
     }
 
+    /// Whether a file is longer than it has to be.
+    pub(super) fn is_long(&self) -> bool {
+        self.files.iter().any(|file| file.length > GROWTH_BYTES)
+    }
+
     /// Begins anew and gives the space of both files back, but for so many bytes of each. Only when the
     /// database has all that they hold.
     pub(super) fn clear(&mut self, kept: u64) -> io::Result<()> {

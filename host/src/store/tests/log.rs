@@ -292,6 +292,28 @@ fn a_log_that_the_database_has_wholly_is_cut_down() {
     }
 }
 
+/// A host was killed between a checkpoint and the cut that follows it.
+#[test]
+fn a_long_log_with_nothing_new_is_cut_down_by_the_next_host_at_rest() {
+    let disk = Disk::default();
+    let store = open(&disk);
+    let long = vec![7; 2 * usize::try_from(GROWTH_BYTES).unwrap()];
+    store.transact(|tx| tx.put_module(&module(), &long)).unwrap();
+    store.begin_checkpoint().unwrap();
+    let before = disk.files();
+    store.end_checkpoint();
+    let mut files = disk.files();
+    LOGS.iter().for_each(|file| files[*file].clone_from(&before[*file]));
+    drop(store);
+
+    let disk = Disk::with(files);
+    let store = open(&disk);
+    let whole = contents(&*store.view());
+    assert!(store.tidy().unwrap());
+    assert!(LOGS.iter().all(|file| disk.files()[*file].len() as u64 <= GROWTH_BYTES));
+    assert!(contents(&*open(&Disk::with(disk.files())).view()) == whole);
+}
+
 /// A record with the right checksum, whatever its changes are.
 fn record(number: Number, changes: &[u8]) -> Vec<u8> {
     let mut record = number.to_be_bytes().to_vec();
