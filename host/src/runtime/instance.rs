@@ -15,7 +15,7 @@ use super::image::{BaseImage, Changes, State};
 use super::instrument::{GLOBALS_INDEX, LOAD_GLOBALS, LOAD_MEMORY, SAVE, SINK};
 use super::limits::CALL_BYTES_MAX;
 use super::snapshot::StateSink;
-use super::ticker::{FIRST_TICKS, TURN_TICKS};
+use super::ticker::FIRST_TICKS;
 
 /// A compiled component with its imports linked and its exports looked up.
 pub(super) struct Prepared {
@@ -66,7 +66,8 @@ impl<'a> Guest<'a> {
         // The guest gives way then, and may be dropped there.
         store.set_epoch_deadline(FIRST_TICKS);
         store.epoch_deadline_callback(|store| {
-            Ok(UpdateDeadline::YieldCustom(TURN_TICKS, Box::pin(store.data().turn.give_way())))
+            let (ticks, given) = store.data().turn.give_way();
+            Ok(UpdateDeadline::YieldCustom(ticks, Box::pin(given)))
         });
         store.set_hostcall_fuel(CALL_BYTES_MAX);
         let instance = prepared.pre.instantiate_async(&mut store).await?;

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::ticker::{FIRST_TICKS, TURN_TICKS};
+
 /// The turns of all guests.
 #[derive(Clone)]
 pub(super) struct Processors(Arc<Semaphore>);
@@ -41,8 +43,8 @@ struct State {
 }
 
 impl Turn {
-    /// Lets others have their turn, and returns when it has one again.
-    pub(super) fn give_way(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Lets others have their turn: what to wait for before going on, and for how many ticks then.
+    pub(super) fn give_way(&self) -> (u64, impl Future<Output = ()> + Send + 'static) {
         let turn = self.clone();
         let is_first = {
             let mut state = self.lock();
@@ -51,10 +53,12 @@ impl Turn {
             state.times = state.times.saturating_add(1);
             state.times == 1
         };
-        async move {
+        // A tick may come as soon as a guest has begun: it gets another one without a turn.
+        let ticks = if is_first { FIRST_TICKS } else { TURN_TICKS };
+        let given = async move {
             // Those that have just begun go first, also when a turn is free.
             tokio::task::yield_now().await;
-            // A tick may come as soon as a guest has begun. The semaphore is never closed.
+            // The semaphore is never closed.
             let permit = match is_first {
                 true => None,
                 false => Arc::clone(&turn.processors.0).acquire_owned().await.ok(),
@@ -64,7 +68,8 @@ impl Turn {
             if let Some(since) = state.since.take() {
                 state.waited += since.elapsed();
             }
-        }
+        };
+        (ticks, given)
     }
 
     /// The guest does not run: it waits for something, and others may have its turn.
@@ -93,10 +98,15 @@ mod tests {
     async fn as_many_have_a_turn_as_there_are_and_a_guest_at_rest_has_none() {
         let processors = Processors::new(1);
         let (first, second) = (processors.turn(), processors.turn());
-        first.give_way().await;
-        second.give_way().await;
-        first.give_way().await;
-        let waiting = tokio::spawn(second.give_way());
+        for turn in [&first, &second] {
+            let (ticks, given) = turn.give_way();
+            given.await;
+            assert_eq!(ticks, FIRST_TICKS, "whoever has none soon gives way again");
+        }
+        let (ticks, given) = first.give_way();
+        given.await;
+        assert_eq!(ticks, TURN_TICKS);
+        let waiting = tokio::spawn(second.give_way().1);
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
@@ -112,9 +122,9 @@ mod tests {
         static ROUNDS: AtomicUsize = AtomicUsize::new(0);
         let processors = Processors::new(1);
         let guest = |turn: Turn| async move {
-            turn.give_way().await;
+            turn.give_way().1.await;
             for _ in 0..10 {
-                turn.give_way().await;
+                turn.give_way().1.await;
                 ROUNDS.fetch_add(1, Ordering::Relaxed);
             }
             turn.rest();
