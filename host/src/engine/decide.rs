@@ -18,8 +18,8 @@ use crate::store::StoreError;
 
 /// Most rows and bytes of an open change set: when it has more, no command is taken until it is on its
 /// way. What one command does is committed together, so a change set can be larger by one command.
-const OPEN_ROWS_MAX: usize = 8_000;
-const OPEN_BYTES_MAX: usize = 4 << 20;
+const OPEN_ROWS_MAX: usize = 4_000;
+const OPEN_BYTES_MAX: usize = 1 << 20;
 
 /// Most commands that are decided without a look at the timers and at the persisting thread.
 const COMMANDS_AT_ONCE_MAX: usize = 256;
