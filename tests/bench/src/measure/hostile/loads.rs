@@ -14,7 +14,7 @@ use super::schemas::{
 };
 use crate::Bench;
 use crate::clock::now_ms;
-use crate::programs::{self, ABOUT, COUNTER, ENDLESS_LOOP, EVENT_WAITER, LOG_FLOOD, SCRIPT};
+use crate::programs::{self, ABOUT, COUNTER, ECHO, ENDLESS_LOOP, EVENT_WAITER, LOG_FLOOD, SCRIPT};
 
 /// The workflow that a load declares, and another one.
 const DECLARED: &str = "declared-w";
@@ -40,6 +40,9 @@ const SCHEDULES: usize = 100_000;
 /// Runs of one request, and children of each.
 const BULK: usize = 1_000;
 const CHILDREN_EACH: usize = 20;
+
+/// Tasks that spawn as many of the called workflow as they may.
+const SPAWNERS: usize = 10;
 
 /// Runs that live when their workflow gets another cron.
 const LIVE: usize = 20_000;
@@ -99,6 +102,7 @@ pub(super) fn all(bench: &Bench) -> Vec<Load> {
         cron_over_live_runs(bench),
         drop_waits(bench),
         spawn_in_bulk(bench),
+        spawn_of_the_called(bench),
         spawn_and_push(bench),
         start_subscribers("an event of 16 KB for 1,280 subscriptions", 16 << 10),
         cancel_tree(bench),
@@ -338,6 +342,19 @@ fn spawn_in_bulk(bench: &Bench) -> Load {
         vec![
             start_script(vec![spawn(ABOUT, &Value::Null, CHILDREN_EACH)], runs),
             Act::Until { workflow: ABOUT, status: "completed", count: runs * CHILDREN_EACH },
+        ],
+    )
+}
+
+/// Tasks spawn as many children as they may, and these are of the workflow that is called beside them.
+fn spawn_of_the_called(bench: &Bench) -> Load {
+    let children = bench.size(TASK_MAX);
+    Load::new(
+        "10 tasks that each spawn and join 10,000 of the called workflow",
+        vec![],
+        vec![
+            start_script(vec![spawn(ECHO, &programs::echo(), children), json!("join")], SPAWNERS),
+            Act::Until { workflow: SCRIPT, status: "completed", count: SPAWNERS },
         ],
     )
 }
