@@ -10,8 +10,8 @@ use wasmtime::Engine;
 
 const TICK: Duration = Duration::from_millis(1);
 
-/// Ticks that a guest runs before it gives way for the first time. Most steps end before; and as many guests as
-/// there are slots may begin at once, each of which the last one has to wait for.
+/// Ticks that a guest runs before it gives way for the first time, and then once more. Most steps end before; and as
+/// many guests as there are slots may begin at once, each of which the last one has to wait for.
 pub(super) const FIRST_TICKS: u64 = 1;
 
 /// Ticks that it runs in each of its turns, and so how long it may outlive its deadline.
