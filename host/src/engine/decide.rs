@@ -12,14 +12,9 @@ use super::lines::Lines;
 use super::persist::{Closed, Committed, Persister};
 use super::post_commit::PostCommit;
 use super::retention::Retention;
-use super::shard::Shard;
+use super::shard::{OPEN_BYTES_MAX, OPEN_ROWS_MAX, Shard};
 use super::work::CANCELLATIONS_MAX;
 use crate::store::StoreError;
-
-/// Most rows and bytes of an open change set: when it has more, no command is taken until it is on its
-/// way. What one command does is committed together, so a change set can be larger by one command.
-const OPEN_ROWS_MAX: usize = 4_000;
-const OPEN_BYTES_MAX: usize = 1 << 20;
 
 /// Most commands that are decided without a look at the timers and at the persisting thread.
 const COMMANDS_AT_ONCE_MAX: usize = 256;
@@ -107,7 +102,7 @@ impl Decider {
                 Woken::ByCommand(command) => {
                     self.handle(command)?;
                     for _ in 1..COMMANDS_AT_ONCE_MAX {
-                        if self.has_enough() {
+                        if self.shard.has_enough() {
                             break;
                         }
                         let Some(command) = self.next() else { break };
@@ -202,19 +197,13 @@ impl Decider {
 
     /// Whether what was decided has to be on its way before more is.
     fn is_full(&self) -> bool {
-        self.persisting && self.has_enough()
+        self.persisting && self.shard.has_enough()
     }
 
     /// Whether the store has more to write into its database than is good: what is large waits then, so that
     /// what is small does not have to.
     fn is_behind(&self) -> bool {
         self.shard.shared.store.is_behind()
-    }
-
-    /// Whether the open change set has as much as it may.
-    fn has_enough(&self) -> bool {
-        let written = self.shard.written();
-        written.rows >= OPEN_ROWS_MAX || written.bytes >= OPEN_BYTES_MAX
     }
 
     /// How long to keep the change set open for steps that have just begun.
@@ -279,7 +268,8 @@ impl Decider {
         self.has_swept = false;
         self.persisting = true;
         self.persister.commit(Closed { changes, post_commit, commands: std::mem::take(&mut self.decided) });
-        Ok(())
+        // While much comes, the open change set has room for it only now.
+        if self.stopping { Ok(()) } else { self.sweep() }
     }
 
     /// Deletes some of what is due to go.

@@ -32,6 +32,12 @@ use crate::error::Error;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
 use crate::triggers::Schedules;
 
+/// Most rows and bytes of an open change set: when it has more, no command is taken until it is on its
+/// way. What one command does is committed together, and each line of timers has its turn, so a change set
+/// can be larger by these.
+pub(super) const OPEN_ROWS_MAX: usize = 4_000;
+pub(super) const OPEN_BYTES_MAX: usize = 1 << 20;
+
 /// A run that has changed writes about so many rows when the change set is closed.
 const ROWS_PER_RUN: usize = 4;
 
@@ -409,6 +415,12 @@ impl Shard {
     pub(super) fn written(&self) -> Written {
         let Written { rows, bytes } = self.rows.written();
         Written { rows: rows + ROWS_PER_RUN * self.changed_runs, bytes: bytes + self.new_payload_bytes }
+    }
+
+    /// Whether the open change set has as much as it may.
+    pub(super) fn has_enough(&self) -> bool {
+        let written = self.written();
+        written.rows >= OPEN_ROWS_MAX || written.bytes >= OPEN_BYTES_MAX
     }
 
     /// How many bytes are to be written by now.

@@ -14,8 +14,9 @@ use crate::store::{Read, StoreError};
 /// nor other lines.
 const AT_ONCE_MAX: usize = 256;
 
-/// A line has had its turn when it has written so many bytes: the inputs of crons can be large.
-const BYTES_AT_ONCE_MAX: usize = 4 << 20;
+/// A line has had its turn when it has written so many bytes, as the inputs of crons can be large: all lines
+/// together write about as many as an open change set may have.
+const BYTES_AT_ONCE_MAX: usize = 256 << 10;
 
 /// And when it has taken so long: the runs of crons may be under limits whose keys take their time.
 const TIME_AT_ONCE_MAX: Duration = Duration::from_millis(10);

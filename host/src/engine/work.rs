@@ -78,7 +78,7 @@ impl Shard {
                 self.apply_open_requests(begun + PORTION_TIME)?;
             }
             self.settle()?;
-            if begun.elapsed() >= PORTION_TIME {
+            if begun.elapsed() >= PORTION_TIME || self.has_enough() {
                 break;
             }
         }
