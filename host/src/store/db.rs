@@ -221,7 +221,7 @@ impl Store {
     }
 
     /// Has a log that is long written into the database, in the background, and cut down. For when nothing else is
-    /// to be done. Returns whether that is all: otherwise a checkpoint that began earlier goes on.
+    /// to be done. Returns whether that is all: otherwise a checkpoint goes on, and it is worth asking again.
     ///
     /// # Errors
     ///
@@ -237,6 +237,7 @@ impl Store {
             commits.log.clear(GROWTH_BYTES).map_err(StoreError::Log)?;
         } else if commits.log.is_long() {
             self.start_checkpoint(&mut commits, &view)?;
+            return Ok(false);
         }
         Ok(true)
     }
