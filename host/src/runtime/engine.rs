@@ -216,6 +216,9 @@ impl Guests {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             .thread_name("guest")
+            // Guests that begin come by the global queue. By default it is looked at after some sixty others had
+            // their turn, if these keep coming: ten milliseconds each, when they compute.
+            .global_queue_interval(1)
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
