@@ -216,9 +216,10 @@ impl Guests {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             .thread_name("guest")
-            // Guests that begin come by the global queue. By default it is looked at after some sixty others had
-            // their turn, if these keep coming: ten milliseconds each, when they compute.
-            .global_queue_interval(1)
+            // Guests that begin come by the global queue, those that go on by a local one. By default the global one
+            // is looked at after some sixty of the others had their turn, ten milliseconds each when they
+            // compute; and if it always came first, those that go on would wait for all that begin.
+            .global_queue_interval(2)
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
