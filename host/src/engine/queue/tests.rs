@@ -12,16 +12,20 @@ fn name(text: &str) -> WorkflowName {
     text.parse().unwrap()
 }
 
+/// Puts a task of a run that was called into the queue.
+fn push(queue: &mut ReadyQueue, key: TaskKey, workflow: &str) {
+    push_with(queue, key, workflow, Priority::DEFAULT);
+}
+
+fn push_with(queue: &mut ReadyQueue, key: TaskKey, workflow: &str, priority: Priority) {
+    queue.push(key, (&name(workflow), TriggerKind::Call), priority, Timestamp::from_millis(7));
+}
+
 #[test]
 fn higher_priorities_go_first_and_equal_ones_in_order_of_arrival() {
     let mut queue = ReadyQueue::default();
     for (n, priority) in [(1, 1), (2, 3), (3, 1), (4, 3)] {
-        queue.push(
-            key(n),
-            (&name("a"), TriggerKind::Call),
-            Priority::new(priority).unwrap(),
-            Timestamp::from_millis(7),
-        );
+        push_with(&mut queue, key(n), "a", Priority::new(priority).unwrap());
     }
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
     assert_eq!(order, [key(2), key(4), key(1), key(3)]);
@@ -30,15 +34,15 @@ fn higher_priorities_go_first_and_equal_ones_in_order_of_arrival() {
 #[test]
 fn paused_workflows_keep_their_turn() {
     let mut queue = ReadyQueue::default();
-    queue.push(key(1), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
-    queue.push(key(2), (&name("b"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    push(&mut queue, key(1), "a");
+    push(&mut queue, key(2), "b");
     queue.pause(&name("a"));
-    queue.push(key(3), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
-    queue.push(key(4), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    push(&mut queue, key(3), "a");
+    push(&mut queue, key(4), "a");
     queue.remove(key(4));
     assert_eq!(queue.pop(), Some(key(2)));
     assert_eq!(queue.pop(), None);
-    queue.push(key(5), (&name("b"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    push(&mut queue, key(5), "b");
     queue.resume(&name("a"));
     let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
     assert_eq!(order, [key(1), key(5), key(3)]);
@@ -47,7 +51,7 @@ fn paused_workflows_keep_their_turn() {
 #[test]
 fn a_removed_task_run_does_not_get_a_turn() {
     let mut queue = ReadyQueue::default();
-    queue.push(key(1), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    push(&mut queue, key(1), "a");
     queue.remove(key(1));
     queue.remove(key(1));
     assert_eq!(queue.pop(), None);
@@ -62,7 +66,7 @@ fn limits(keys: &[(&str, u32)]) -> Limits {
 
 fn push_limited(queue: &mut ReadyQueue, n: u8, keys: &[(&str, u32)]) {
     queue.apply_limits(key(n).0, limits(keys), false);
-    queue.push(key(n), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    push(queue, key(n), "a");
 }
 
 fn drain(queue: &mut ReadyQueue) -> Vec<TaskKey> {
@@ -87,8 +91,8 @@ fn runs_without_limits_alternate_with_those_under_one() {
     for n in 1..=3 {
         push_limited(&mut queue, n, &[("flood", 100)]);
     }
-    queue.push(key(11), (&name("b"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
-    queue.push(key(12), (&name("b"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    push(&mut queue, key(11), "b");
+    push(&mut queue, key(12), "b");
     assert_eq!(drain(&mut queue), [11, 1, 12, 2, 3].map(key));
 }
 
@@ -101,7 +105,7 @@ fn a_run_beyond_its_limit_waits_until_one_before_it_has_ended() {
     assert_eq!(drain(&mut queue), [key(1)]);
     assert!(queue.is_empty());
     // The run goes on, sleeps and wakes: it keeps its place, and needs no other.
-    queue.push(key(1), (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    push(&mut queue, key(1), "a");
     assert_eq!(drain(&mut queue), [key(1)]);
     assert!(queue.release_limits(key(1).0).is_some());
     assert_eq!(drain(&mut queue), [key(2)]);
@@ -184,7 +188,7 @@ fn all_tasks_of_a_run_share_its_place() {
     push_limited(&mut queue, 1, &[("k", 1)]);
     push_limited(&mut queue, 2, &[("k", 1)]);
     let second = (key(1).0, TaskIndex(1));
-    queue.push(second, (&name("a"), TriggerKind::Call), Priority::DEFAULT, Timestamp::from_millis(7));
+    push(&mut queue, second, "a");
     assert_eq!(drain(&mut queue), [key(1), second]);
 }
 
@@ -264,7 +268,7 @@ proptest! {
                 Act::Arrive { first, second, priority, max } => {
                     let keys = [first.to_string(), second.to_string()];
                     queue.apply_limits(key(n).0, limits(&[(&keys[0], max), (&keys[1], 3)]), false);
-                    queue.push(key(n), (&name("a"), TriggerKind::Call), Priority::new(priority).unwrap(), Timestamp::from_millis(7));
+                    push_with(&mut queue, key(n), "a", Priority::new(priority).unwrap());
                     live.push(Live { key: key(n), keys: [first, second], max, begun: false });
                 }
                 Act::Pop => {
@@ -312,33 +316,35 @@ proptest! {
     }
 }
 
-/// A flood, and two others at two times: each of these is among the next four.
-fn hold_up(flood: (&WorkflowName, TriggerKind), other: (&WorkflowName, TriggerKind)) {
+/// The turns after two others came to a flood, and then, when the flood had many alone, after two more did.
+fn turns(flood: (&WorkflowName, TriggerKind), other: (&WorkflowName, TriggerKind)) -> [Vec<TaskKey>; 2] {
     let mut queue = ReadyQueue::default();
     let now = Timestamp::from_millis(0);
-    let next = |queue: &mut ReadyQueue| -> Vec<_> { (0..4).map(|_| queue.pop().unwrap()).collect() };
     (0..100).for_each(|n| queue.push(key(n), flood, Priority::DEFAULT, now));
     assert_eq!(queue.pop(), Some(key(0)));
-    [200, 201].into_iter().for_each(|n| queue.push(key(n), other, Priority::DEFAULT, now));
-    let turns = next(&mut queue);
-    assert!([200, 201].iter().all(|n| turns.contains(&key(*n))), "{turns:?}");
-    // Who was not there has no turns saved up.
-    (0..50).for_each(|_| assert!(queue.pop().is_some()));
-    [202, 203, 204].into_iter().for_each(|n| queue.push(key(n), other, Priority::DEFAULT, now));
-    let turns = next(&mut queue);
-    assert!([202, 203].iter().all(|n| turns.contains(&key(*n))) && !turns.contains(&key(204)), "{turns:?}");
+    [[200, 201], [202, 203]].map(|pair| {
+        pair.into_iter().for_each(|n| queue.push(key(n), other, Priority::DEFAULT, now));
+        let turns = std::iter::repeat_with(|| queue.pop().unwrap()).take(5).collect();
+        (0..30).for_each(|_| assert!(queue.pop().is_some()));
+        turns
+    })
 }
 
 #[test]
 fn a_flood_of_one_workflow_holds_up_no_other() {
     for kind in TriggerKind::ALL {
-        hold_up((&name("flood"), kind), (&name("other"), TriggerKind::Parent));
+        let [first, second] = turns((&name("flood"), kind), (&name("other"), TriggerKind::Parent));
+        assert_eq!(first, [1, 200, 2, 201, 3].map(key));
+        // Who was not there has no turns saved up.
+        assert_eq!(second, [34, 202, 35, 203, 36].map(key));
     }
 }
 
 #[test]
 fn a_flood_of_children_holds_up_no_call_of_their_workflow() {
-    hold_up((&name("both"), TriggerKind::Parent), (&name("both"), TriggerKind::Call));
+    let [first, second] = turns((&name("both"), TriggerKind::Parent), (&name("both"), TriggerKind::Call));
+    assert_eq!(first, [200, 1, 201, 2, 3].map(key));
+    assert_eq!(second, [202, 34, 203, 35, 36].map(key));
 }
 
 #[test]
