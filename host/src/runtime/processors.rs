@@ -114,13 +114,13 @@ impl Turn {
     /// Lets others have their turn: what to wait for before going on, and for how many ticks then.
     pub(super) fn give_way(&self) -> (u64, impl Future<Output = ()> + Send + 'static) {
         let turn = self.clone();
-        let (times, over) = {
+        let times = {
             let mut state = self.lock();
+            state.permit = None;
             state.since = Some(Instant::now());
             state.times = state.times.saturating_add(1);
-            (state.times, state.permit.take())
+            state.times
         };
-        drop(over);
         // A tick may come as soon as a guest has begun: it gets another one without a turn.
         let ticks = if times == 1 { FIRST_TICKS } else { TURN_TICKS };
         let given = async move {
@@ -141,8 +141,7 @@ impl Turn {
 
     /// The guest does not run: it waits for something, and others may have its turn.
     pub(super) fn rest(&self) {
-        let over = self.lock().permit.take();
-        drop(over);
+        self.lock().permit = None;
     }
 
     /// How long the guest has stood in line so far.

@@ -214,7 +214,7 @@ impl Store {
         layers.push(changes);
         ChangeSet::join_small(&mut layers, checkpointed);
         let view = inner.show(View::new(Arc::clone(view.base()), layers));
-        if commits.waiting_bytes >= inner.checkpoint_bytes {
+        if commits.waiting_bytes >= inner.checkpoint_bytes && commits.checkpoint.is_none() {
             self.start_checkpoint(&mut commits, &view)?;
         }
         Ok(view)
@@ -242,11 +242,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Starts a checkpoint on the thread for that, unless one is being written.
+    /// Starts a checkpoint on the thread for that, which has none to write.
     fn start_checkpoint(&self, commits: &mut Commits, view: &View) -> Result<(), StoreError> {
-        if commits.checkpoint.is_some() {
-            return Ok(());
-        }
         commits.begin_checkpoint(view)?;
         // The thread lives for as long as the sender.
         drop(self.0.checkpoints.send(Arc::clone(&self.0)));
@@ -364,9 +361,12 @@ impl Inner {
             let newer = self.view().layers()[layers.len()..].to_vec();
             let is_all = newer.is_empty();
             self.show(View::new(Arc::new(base), newer));
+            if is_all {
+                // Nobody commits at the moment: who does next need not wait until a file has grown again.
+                return commits.log.clear(GROWTH_BYTES).map_err(StoreError::Log);
+            }
             commits.log.free_other();
-            // Nobody commits at the moment: who does next need not wait until a file has grown again.
-            if is_all { commits.log.clear(GROWTH_BYTES).map_err(StoreError::Log) } else { Ok(()) }
+            Ok(())
         });
         if let Err(error) = freed {
             tracing::error!(%error, "what was committed cannot be written into the database; it is in the log");
