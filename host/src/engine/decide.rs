@@ -161,6 +161,9 @@ impl Decider {
         if self.is_full() {
             return None;
         }
+        if self.shard.node.free_slots() > 0 && !self.shard.queue.is_empty() {
+            return Some(Duration::ZERO);
+        }
         // What is left in the lines is held back, as the store was behind.
         if !self.stopping && (!self.lines.is_empty() || self.shard.has_work && self.is_behind()) {
             return Some(FULL_PAUSE);

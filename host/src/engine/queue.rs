@@ -1,15 +1,17 @@
 //! Who runs next: the task runs that are ready, in memory, and the runs that concurrency limits
 //! count. It is rebuilt from the store at start.
 //!
-//! The priority decides first whose turn it is. Within one, task runs that need a place under a
-//! concurrency limit alternate with all others. Of those others each workflow has a line for every kind of
-//! trigger: workflows take turns, and so do the lines of one, so that a flood holds up no other workflow
-//! and no call of its own. And of those that need a place, every combination of keys has a lane of its
-//! own; the lanes that have room take turns, so a flood under one key holds up no other key.
+//! The priority decides first whose turn it is. Within one, workflows take turns, and so do the lines of
+//! each: one for every kind of trigger, and its lanes together are one more. So a flood holds up no other
+//! workflow, and none of its own lines.
 //!
-//! A run that ends makes room for one other, so it calls up one lane, however many wait for a place
-//! under the same limit. A lane that then cannot use the room, as it lacks another place as well,
-//! passes it on to the next.
+//! Task runs that need a place under a concurrency limit stand in lanes, one for every combination of keys.
+//! The lanes that have room take turns, so a flood under one combination holds up no other; in a lane calls
+//! and children stand in one order.
+//!
+//! A run that ends makes room for one other, so it calls up one lane, however many wait for a place under
+//! the same limit. A lane that then cannot use the room, as it lacks another place as well, passes it on to
+//! the next, and so on as far as [`LANES_TRIED_MAX`].
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -34,10 +36,17 @@ pub(super) struct Limit {
 /// The limits that a run is under, each with the number of runs that may have begun at once.
 pub(super) type Limits = Arc<[(Limit, u32)]>;
 
+/// The position of the lanes among the lines of a workflow: behind those of the kinds of triggers.
+const LANES: usize = TriggerKind::ALL.len();
+
+/// How many lanes are tried for one slot: they may all be without room, in other places than the one that has
+/// come free, and the deciding thread has more to do.
+const LANES_TRIED_MAX: usize = 1_000;
+
 /// Task runs that wait for a slot.
 #[derive(Debug, Default)]
 pub(super) struct ReadyQueue {
-    levels: BTreeMap<Reverse<Priority>, Level>,
+    levels: BTreeMap<Priority, Level>,
     spots: BTreeMap<TaskKey, Spot>,
     /// Since when each of them stands there, by their arrival.
     since: BTreeMap<u64, Timestamp>,
@@ -52,25 +61,23 @@ pub(super) struct ReadyQueue {
 /// Task runs of one priority.
 #[derive(Debug, Default)]
 struct Level {
-    /// Those that need no place under a limit. The lines of a workflow go with the last one that stands in them.
+    /// The lines of a workflow go with the last task run that stands in them.
     workflows: HashMap<WorkflowName, WorkflowLines>,
-    /// Workflows that have lines, in the order of their turns, but for paused ones, which keep their turn.
-    workflow_turns: BTreeMap<u64, WorkflowName>,
-    /// Those that need a place, by their limits. A lane goes with the last one that waits in it.
-    lanes: HashMap<Limits, Lane>,
-    /// Lanes that may have room, in the order of their turns.
-    lane_turns: BTreeMap<u64, Limits>,
-    /// Whether a workflow had the last turn, and not a lane.
-    workflow_was_last: bool,
+    /// Workflows of which a task run may begin, in the order of their turns; paused ones are not among them.
+    turns: BTreeMap<u64, WorkflowName>,
 }
 
-/// Task runs of one workflow that need no place under a limit, in a line for each kind of trigger.
+/// Task runs of one workflow.
 #[derive(Debug)]
 struct WorkflowLines {
-    /// When the workflow has its turn, compared with others.
+    /// When the workflow has its turn, compared with others. It stays the same until a task run begins.
     turn: u64,
-    /// Each in the order of arrival.
-    lines: [BTreeMap<u64, TaskKey>; TriggerKind::ALL.len()],
+    /// Those that need no place under a limit, a line for each kind of trigger, in the order of arrival.
+    by_kind: [BTreeMap<u64, TaskKey>; LANES],
+    /// Those that need a place, by their limits. A lane goes with the last one that waits in it.
+    lanes: HashMap<Limits, Lane>,
+    /// Lanes that may have room, in the order of their turns: one line more.
+    lane_turns: BTreeMap<u64, Limits>,
     /// The line that had the last turn of the workflow.
     last: usize,
 }
@@ -81,18 +88,8 @@ struct Lane {
     waiting: BTreeMap<u64, TaskKey>,
     /// When it has its turn, compared with others. It stays the same until one of them begins.
     turn: u64,
-    lacks: Lacks,
-}
-
-/// What a lane waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lacks {
-    /// Its turn.
-    Turn,
-    /// The end of a run under the limit of this position.
-    Room(usize),
-    /// Its workflow, which is paused.
-    Workflow,
+    /// The limit, by its position, that has no room for them.
+    blocked_by: Option<usize>,
 }
 
 /// Where a task run stands.
@@ -132,30 +129,32 @@ impl ReadyQueue {
         let limits = self.limited.get(&key.0).filter(|limits| !self.has_begun(key.0, limits)).cloned();
         self.since.insert(arrival, since);
         let spot = Spot { workflow: workflow.clone(), kind, priority, arrival, in_lane: limits.is_some() };
-        match limits {
-            Some(limits) => {
-                self.levels.entry(Reverse(priority)).or_default().join_lane(limits, arrival, key);
-            }
-            None => self.join_line(&spot, key),
-        }
+        self.join(&spot, key, limits);
         self.spots.insert(key, spot);
     }
 
-    fn join_line(&mut self, spot: &Spot, key: TaskKey) {
+    /// Puts a task run into the lane of these limits, or into its line when it needs no place.
+    fn join(&mut self, spot: &Spot, key: TaskKey, limits: Option<Limits>) {
         let turn = self.next_number();
-        let is_paused = self.paused.contains(&spot.workflow);
-        self.levels.entry(Reverse(spot.priority)).or_default().join_line(spot, key, turn, is_paused);
+        let level = self.levels.entry(spot.priority).or_default();
+        let lines = level.workflows.entry(spot.workflow.clone()).or_insert_with(|| WorkflowLines::new(turn));
+        match limits {
+            Some(limits) => lines.join_lane(limits, spot.arrival, key),
+            None => drop(lines.by_kind[spot.kind as usize].insert(spot.arrival, key)),
+        }
+        self.update_turn(spot.priority, &spot.workflow);
     }
 
     /// Takes a task run out of its line or its lane.
     pub(super) fn remove(&mut self, key: TaskKey) {
         let Some(spot) = self.forget(key) else { return };
-        if !spot.in_lane {
-            if let Some(level) = self.levels.get_mut(&Reverse(spot.priority)) {
-                level.leave_line(&spot);
+        if spot.in_lane {
+            if let Some(limits) = self.limited.get(&key.0).cloned() {
+                self.leave_lane(&limits, &spot);
             }
-        } else if let Some(limits) = self.limited.get(&key.0).cloned() {
-            self.leave_lane(&limits, spot.priority, spot.arrival);
+        } else if let Some(lines) = self.lines_of(spot.priority, &spot.workflow) {
+            lines.by_kind[spot.kind as usize].remove(&spot.arrival);
+            self.update_turn(spot.priority, &spot.workflow);
         }
     }
 
@@ -165,79 +164,84 @@ impl ReadyQueue {
     }
 
     fn pop_of(&mut self, priority: Priority) -> Option<TaskKey> {
-        let level = self.levels.get_mut(&Reverse(priority))?;
-        let lane_first = level.workflow_was_last;
-        if lane_first && let Some(key) = self.pop_lane(priority) {
-            return Some(key);
+        let mut tries = LANES_TRIED_MAX;
+        loop {
+            let level = self.levels.get_mut(&priority)?;
+            let (_, workflow) = level.turns.pop_first()?;
+            let Some(line) = level.workflows.get(&workflow).and_then(WorkflowLines::next_line) else {
+                continue;
+            };
+            let popped = match line {
+                LANES => self.pop_lane(priority, &workflow, &mut tries),
+                kind => self.pop_kind(priority, &workflow, kind),
+            };
+            let next_turn = self.next_number();
+            let level = self.levels.get_mut(&priority)?;
+            if popped.is_some() || tries == 0 {
+                level.end_turn(&workflow, line, next_turn);
+                return popped;
+            }
+            // None of its lanes has room.
+            level.update_turn(&workflow, false);
         }
-        if let Some(key) = self.pop_line(priority) {
-            return Some(key);
-        }
-        if lane_first { None } else { self.pop_lane(priority) }
     }
 
-    /// Gives the next workflow its turn.
-    fn pop_line(&mut self, priority: Priority) -> Option<TaskKey> {
-        let next_turn = self.next_number();
-        let level = self.levels.get_mut(&Reverse(priority))?;
-        let key = level.pop_line(next_turn)?;
-        level.workflow_was_last = true;
+    fn pop_kind(&mut self, priority: Priority, workflow: &WorkflowName, kind: usize) -> Option<TaskKey> {
+        let (_, key) = self.lines_of(priority, workflow)?.by_kind[kind].pop_first()?;
         self.forget(key);
         Some(key)
     }
 
-    /// Gives the next lane that has room its turn; those without wait for it elsewhere.
-    fn pop_lane(&mut self, priority: Priority) -> Option<TaskKey> {
-        loop {
-            let (_, limits) = self.levels.get_mut(&Reverse(priority))?.lane_turns.pop_first()?;
-            let key = self.take_turn(priority, &limits);
+    /// Gives the next lane of a workflow that has room its turn; those without wait for it elsewhere.
+    fn pop_lane(
+        &mut self,
+        priority: Priority,
+        workflow: &WorkflowName,
+        tries: &mut usize,
+    ) -> Option<TaskKey> {
+        while *tries > 0 {
+            *tries -= 1;
+            let (_, limits) = self.lines_of(priority, workflow)?.lane_turns.pop_first()?;
+            let key = self.take_turn(priority, workflow, &limits);
             self.pass_on(&limits);
             if key.is_some() {
                 return key;
             }
         }
+        None
     }
 
-    /// Has the first one of a lane begin; if that cannot be, the lane waits for what it lacks.
-    fn take_turn(&mut self, priority: Priority, limits: &Limits) -> Option<TaskKey> {
-        let lacks = self.lacks(limits);
+    /// Has the first one of a lane begin; if there is no room, the lane waits for it.
+    fn take_turn(&mut self, priority: Priority, workflow: &WorkflowName, limits: &Limits) -> Option<TaskKey> {
+        let blocked_by = self.without_room(limits);
         let next_turn = self.next_number();
-        let level = self.levels.get_mut(&Reverse(priority))?;
-        let lane = level.lanes.get_mut(limits)?;
-        lane.lacks = lacks;
-        match lacks {
-            Lacks::Workflow => return None,
-            Lacks::Room(index) => {
-                let (limit, max) = &limits[index];
-                let blocked = &mut self.usage.entry(limit.clone()).or_default().blocked;
-                let turn = (Reverse(priority), lane.turn);
-                blocked.entry(*max).or_default().insert(turn, Arc::clone(limits));
-                return None;
-            }
-            Lacks::Turn => {}
+        let lines = self.lines_of(priority, workflow)?;
+        let lane = lines.lanes.get_mut(limits)?;
+        lane.blocked_by = blocked_by;
+        if let Some(index) = blocked_by {
+            let turn = (Reverse(priority), lane.turn);
+            let (limit, max) = &limits[index];
+            let blocked = &mut self.usage.get_mut(limit)?.blocked;
+            blocked.entry(*max).or_default().insert(turn, Arc::clone(limits));
+            return None;
         }
         let (_, key) = lane.waiting.pop_first()?;
         lane.turn = next_turn;
         if lane.waiting.is_empty() {
-            level.lanes.remove(limits);
+            lines.lanes.remove(limits);
         } else {
-            level.lane_turns.insert(next_turn, Arc::clone(limits));
+            lines.lane_turns.insert(next_turn, Arc::clone(limits));
         }
-        level.workflow_was_last = false;
         self.forget(key);
         self.begin(key.0, limits);
         Some(key)
     }
 
-    /// What a lane under these limits lacks beside its turn.
-    fn lacks(&self, limits: &Limits) -> Lacks {
-        if limits.iter().any(|(limit, _)| self.paused.contains(&limit.workflow)) {
-            return Lacks::Workflow;
-        }
-        let is_full = |(limit, max): &(Limit, u32)| {
-            self.usage.get(limit).is_some_and(|usage| usage.begun_count() >= *max)
-        };
-        limits.iter().position(is_full).map_or(Lacks::Turn, Lacks::Room)
+    /// The first of these limits under which as many runs have begun as may.
+    fn without_room(&self, limits: &Limits) -> Option<usize> {
+        limits
+            .iter()
+            .position(|(limit, max)| self.usage.get(limit).is_some_and(|usage| usage.begun_count() >= *max))
     }
 
     /// Calls up a lane for what room there is under each of these limits. To be called when there is
@@ -246,8 +250,11 @@ impl ReadyQueue {
     fn pass_on(&mut self, limits: &Limits) {
         for (limit, _) in limits.iter() {
             let next = self.usage.get_mut(limit).and_then(Usage::unblock);
-            if let Some((Reverse(priority), lane)) = next {
-                self.levels.entry(Reverse(priority)).or_default().call_up(lane);
+            if let Some((Reverse(priority), lane)) = next
+                && let Some(lines) = self.lines_of(priority, &limit.workflow)
+            {
+                lines.call_up(lane);
+                self.update_turn(priority, &limit.workflow);
             }
         }
     }
@@ -263,32 +270,43 @@ impl ReadyQueue {
             (*key, spot.clone())
         });
         for (key, spot) in in_lane.collect::<Vec<_>>() {
-            self.leave_lane(limits, spot.priority, spot.arrival);
-            self.join_line(&spot, key);
+            self.leave_lane(limits, &spot);
+            self.join(&spot, key, None);
         }
     }
 
-    fn leave_lane(&mut self, limits: &Limits, priority: Priority, arrival: u64) {
-        let Some(level) = self.levels.get_mut(&Reverse(priority)) else { return };
-        let Some(lane) = level.lanes.get_mut(limits) else { return };
-        lane.waiting.remove(&arrival);
+    fn leave_lane(&mut self, limits: &Limits, spot: &Spot) {
+        let Some(lines) = self.lines_of(spot.priority, &spot.workflow) else { return };
+        let Some(lane) = lines.lanes.get_mut(limits) else { return };
+        lane.waiting.remove(&spot.arrival);
         if !lane.waiting.is_empty() {
             return;
         }
-        let (turn, lacks) = (lane.turn, lane.lacks);
-        level.lanes.remove(limits);
-        match lacks {
-            Lacks::Turn => drop(level.lane_turns.remove(&turn)),
-            Lacks::Room(index) => {
-                let (limit, max) = &limits[index];
-                let usage = self.usage.get_mut(limit);
-                if let Some(blocked) = usage.and_then(|usage| usage.blocked.get_mut(max)) {
-                    blocked.remove(&(Reverse(priority), turn));
-                }
+        let (turn, blocked_by) = (lane.turn, lane.blocked_by);
+        lines.lanes.remove(limits);
+        lines.lane_turns.remove(&turn);
+        if let Some(index) = blocked_by {
+            let (limit, max) = &limits[index];
+            let usage = self.usage.get_mut(limit);
+            if let Some(blocked) = usage.and_then(|usage| usage.blocked.get_mut(max)) {
+                blocked.remove(&(Reverse(spot.priority), turn));
             }
-            Lacks::Workflow => {}
         }
+        self.update_turn(spot.priority, &spot.workflow);
         self.pass_on(limits);
+    }
+
+    fn lines_of(&mut self, priority: Priority, workflow: &WorkflowName) -> Option<&mut WorkflowLines> {
+        self.levels.get_mut(&priority)?.workflows.get_mut(workflow)
+    }
+
+    /// Has a workflow among the turns exactly while one of its task runs may begin. To be called when its
+    /// lines have changed.
+    fn update_turn(&mut self, priority: Priority, workflow: &WorkflowName) {
+        let is_paused = self.paused.contains(workflow);
+        if let Some(level) = self.levels.get_mut(&priority) {
+            level.update_turn(workflow, is_paused);
+        }
     }
 
     fn next_number(&mut self) -> u64 {
@@ -307,36 +325,22 @@ impl ReadyQueue {
         (self.spots.len(), self.since.first_key_value().map(|(_, since)| *since))
     }
 
-    /// Whether no task could be popped. Call it after `pop` has returned `None`.
+    /// Whether no task could be popped. If not so although `pop` has just returned `None`, it is to be called
+    /// again: it had tried enough.
     pub(super) fn is_empty(&self) -> bool {
-        self.levels.values().all(|level| level.workflow_turns.is_empty() && level.lane_turns.is_empty())
+        self.levels.values().all(|level| level.turns.is_empty())
     }
 
     /// Sets aside what there is and what will come of a workflow.
     pub(super) fn pause(&mut self, workflow: &WorkflowName) {
         self.paused.insert(workflow.clone());
-        for level in self.levels.values_mut() {
-            if let Some(lines) = level.workflows.get(workflow) {
-                level.workflow_turns.remove(&lines.turn);
-            }
-        }
+        self.levels.values_mut().for_each(|level| level.update_turn(workflow, true));
     }
 
     /// Brings back what was set aside.
     pub(super) fn resume(&mut self, workflow: &WorkflowName) {
         self.paused.remove(workflow);
-        for level in self.levels.values_mut() {
-            if let Some(lines) = level.workflows.get(workflow) {
-                level.workflow_turns.insert(lines.turn, workflow.clone());
-            }
-            for (limits, lane) in &mut level.lanes {
-                let of_it = limits.iter().any(|(limit, _)| limit.workflow == *workflow);
-                if of_it && lane.lacks == Lacks::Workflow {
-                    lane.lacks = Lacks::Turn;
-                    level.lane_turns.insert(lane.turn, Arc::clone(limits));
-                }
-            }
-        }
+        self.levels.values_mut().for_each(|level| level.update_turn(workflow, false));
     }
 }
 
@@ -364,7 +368,8 @@ impl ReadyQueue {
         self.usage.get(limit).map_or(0, |usage| usage.live.range(run..).count())
     }
 
-    /// Forgets a run that has ended and returns the limits that it was under.
+    /// Forgets a run that has ended, and of which no task is in the queue any more, and returns the limits
+    /// that it was under.
     pub(super) fn release_limits(&mut self, run: RunId) -> Option<Limits> {
         let limits = self.limited.remove(&run)?;
         for (limit, _) in limits.iter() {
@@ -386,43 +391,57 @@ impl ReadyQueue {
 }
 
 impl Level {
-    fn join_line(&mut self, spot: &Spot, key: TaskKey, turn: u64, is_paused: bool) {
-        let lines = self.workflows.entry(spot.workflow.clone()).or_insert_with(|| {
-            if !is_paused {
-                self.workflow_turns.insert(turn, spot.workflow.clone());
-            }
-            WorkflowLines::new(turn)
-        });
-        lines.lines[spot.kind as usize].insert(spot.arrival, key);
-    }
-
-    fn leave_line(&mut self, spot: &Spot) {
-        let Some(lines) = self.workflows.get_mut(&spot.workflow) else { return };
-        lines.lines[spot.kind as usize].remove(&spot.arrival);
+    fn update_turn(&mut self, workflow: &WorkflowName, is_paused: bool) {
+        let Some(lines) = self.workflows.get(workflow) else { return };
+        if !is_paused && lines.next_line().is_some() {
+            self.turns.entry(lines.turn).or_insert_with(|| workflow.clone());
+            return;
+        }
+        self.turns.remove(&lines.turn);
         if lines.is_empty() {
-            self.workflow_turns.remove(&lines.turn);
-            self.workflows.remove(&spot.workflow);
+            self.workflows.remove(workflow);
         }
     }
 
-    /// The first one of the line whose turn it is. Its workflow has its next turn behind all others.
-    fn pop_line(&mut self, next_turn: u64) -> Option<TaskKey> {
-        let (_, workflow) = self.workflow_turns.pop_first()?;
-        let lines = self.workflows.get_mut(&workflow)?;
-        let key = lines.pop();
-        if lines.is_empty() {
-            self.workflows.remove(&workflow);
-        } else {
-            lines.turn = next_turn;
-            self.workflow_turns.insert(next_turn, workflow);
+    /// Puts a workflow that has had a turn, and so is not paused, behind all others.
+    fn end_turn(&mut self, workflow: &WorkflowName, line: usize, next_turn: u64) {
+        let Some(lines) = self.workflows.get_mut(workflow) else { return };
+        self.turns.remove(&lines.turn);
+        lines.turn = next_turn;
+        lines.last = line;
+        self.update_turn(workflow, false);
+    }
+}
+
+impl WorkflowLines {
+    fn new(turn: u64) -> Self {
+        // The line of the lanes is the last one: so the first one begins.
+        Self {
+            turn,
+            by_kind: [const { BTreeMap::new() }; LANES],
+            lanes: HashMap::new(),
+            lane_turns: BTreeMap::new(),
+            last: LANES,
         }
-        key
+    }
+
+    fn is_empty(&self) -> bool {
+        self.by_kind.iter().all(BTreeMap::is_empty) && self.lanes.is_empty()
+    }
+
+    /// The line whose turn it is, of those in which a task run may begin.
+    fn next_line(&self) -> Option<usize> {
+        let may_begin = |line: &usize| match *line {
+            LANES => !self.lane_turns.is_empty(),
+            kind => !self.by_kind[kind].is_empty(),
+        };
+        (1..=LANES + 1).map(|step| (self.last + step) % (LANES + 1)).find(may_begin)
     }
 
     fn join_lane(&mut self, limits: Limits, arrival: u64, key: TaskKey) {
         let lane = self.lanes.entry(Arc::clone(&limits)).or_insert_with(|| {
             self.lane_turns.insert(arrival, limits);
-            Lane { waiting: BTreeMap::new(), turn: arrival, lacks: Lacks::Turn }
+            Lane { waiting: BTreeMap::new(), turn: arrival, blocked_by: None }
         });
         lane.waiting.insert(arrival, key);
     }
@@ -430,28 +449,9 @@ impl Level {
     /// Puts a lane that waited for room back among the turns, where it was.
     fn call_up(&mut self, limits: Limits) {
         if let Some(lane) = self.lanes.get_mut(&limits) {
-            lane.lacks = Lacks::Turn;
+            lane.blocked_by = None;
             self.lane_turns.insert(lane.turn, limits);
         }
-    }
-}
-
-impl WorkflowLines {
-    fn new(turn: u64) -> Self {
-        let lines = [const { BTreeMap::new() }; TriggerKind::ALL.len()];
-        // The first one begins.
-        Self { turn, last: lines.len() - 1, lines }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.lines.iter().all(BTreeMap::is_empty)
-    }
-
-    fn pop(&mut self) -> Option<TaskKey> {
-        let count = self.lines.len();
-        let next = (1..=count).map(|step| (self.last + step) % count);
-        self.last = next.into_iter().find(|line| !self.lines[*line].is_empty())?;
-        self.lines[self.last].pop_first().map(|(_, key)| key)
     }
 }
 
