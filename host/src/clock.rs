@@ -1,11 +1,19 @@
 //! The only place that reads a clock or a source of randomness.
 
+#[cfg(target_os = "linux")]
+mod set;
+
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use dormouse_core::id::{CronId, EventId, RunId, ScheduledId};
 use dormouse_core::time::Timestamp;
+
+/// Longest that anybody waits who would not hear of it if the machine's clock was set meanwhile, or the machine
+/// suspended.
+const UNWATCHED_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What time it is, and random bits.
 #[derive(Clone)]
@@ -17,20 +25,23 @@ pub struct Clock {
 
 #[derive(Clone)]
 enum Source {
-    System,
+    System {
+        /// Whether callers of [`Clock::on_jump`] hear of it when the clock was set.
+        is_watched: Arc<AtomicBool>,
+    },
     Virtual(Arc<Mutex<VirtualTime>>),
 }
 
 struct VirtualTime {
     now: Timestamp,
-    on_jump: Vec<Box<dyn Fn() + Send>>,
+    on_jump: Vec<Box<dyn Fn() -> bool + Send>>,
 }
 
 impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self { source: Source::System, latest_id: Arc::default() }
+        Self { source: Source::System { is_watched: Arc::default() }, latest_id: Arc::default() }
     }
 
     /// A clock that stands still until [`Self::jump_to`] moves it.
@@ -45,7 +56,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.source {
             #[expect(clippy::disallowed_methods, reason = "this is the place that reads the clock")]
-            Source::System => {
+            Source::System { .. } => {
                 let since_epoch =
                     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
                 Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
@@ -54,12 +65,13 @@ impl Clock {
         }
     }
 
-    /// How long to wait in real time until the given moment. `None` on a virtual clock: only a
-    /// jump gets there, and whoever waits hears of it through [`Self::on_jump`].
+    /// How long to wait in real time before it is worth looking whether the given moment has come. `None` on a
+    /// virtual clock: only a jump gets there, and whoever waits hears of it through [`Self::on_jump`].
     #[must_use]
     pub fn wait_until(&self, at: Timestamp) -> Option<Duration> {
         match &self.source {
-            Source::System => Some(at.since(self.now())),
+            Source::System { is_watched } if is_watched.load(Ordering::Relaxed) => Some(at.since(self.now())),
+            Source::System { .. } => Some(at.since(self.now()).min(UNWATCHED_WAIT_MAX)),
             Source::Virtual(_) => None,
         }
     }
@@ -69,14 +81,27 @@ impl Clock {
         if let Source::Virtual(time) = &self.source {
             let mut time = time.lock().unwrap_or_else(PoisonError::into_inner);
             time.now = time.now.max(to);
-            time.on_jump.iter().for_each(|tell| tell());
+            time.on_jump.retain(|tell| tell());
         }
     }
 
-    /// Has `tell` called after every jump.
-    pub fn on_jump(&self, tell: impl Fn() + Send + 'static) {
-        if let Source::Virtual(time) = &self.source {
-            time.lock().unwrap_or_else(PoisonError::into_inner).on_jump.push(Box::new(tell));
+    /// Has `tell` called after every jump: when a virtual clock is moved, when the machine's clock is set, and when the
+    /// machine wakes from a suspend. It tells whether it still wants to hear of the next one.
+    pub fn on_jump(&self, tell: impl Fn() -> bool + Send + 'static) {
+        match &self.source {
+            Source::Virtual(time) => {
+                time.lock().unwrap_or_else(PoisonError::into_inner).on_jump.push(Box::new(tell));
+            }
+            #[cfg(target_os = "linux")]
+            Source::System { is_watched } => match set::watch(tell) {
+                Ok(()) => is_watched.store(true, Ordering::Relaxed),
+                Err(error) => tracing::warn!(
+                    %error,
+                    "the machine does not tell when its clock is set; timers may then be {UNWATCHED_WAIT_MAX:?} late"
+                ),
+            },
+            #[cfg(not(target_os = "linux"))]
+            Source::System { .. } => drop(tell),
         }
     }
 

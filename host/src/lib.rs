@@ -8,6 +8,7 @@ mod config;
 mod engine;
 mod error;
 mod operations;
+mod panic;
 mod runtime;
 mod schema;
 mod server;

@@ -13,9 +13,9 @@ use tokio::task::JoinHandle;
 use crate::api;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::engine::{Host, StartError};
+use crate::engine::{EngineError, Host, StartError};
 use crate::runtime::{Runtime, RuntimeConfig, RuntimeError};
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{OpenError, Store};
 
 /// Name of the store within the data folder.
 pub(crate) const STORE_FILE: &str = "dormouse.redb";
@@ -54,8 +54,8 @@ enum Cause {
     Listen { address: SocketAddr, source: io::Error },
     #[error("the API failed")]
     Serve(#[from] io::Error),
-    #[error("the store failed; the host stops so that memory and disk do not differ")]
-    Store(#[from] StoreError),
+    #[error("the engine failed")]
+    Engine(#[from] EngineError),
 }
 
 impl Server {
@@ -146,6 +146,6 @@ async fn serve(
     if tokio::time::timeout(CLOSING, closed).await.is_err() {
         tracing::warn!("a request or a step still holds the store");
     }
-    stopped.unwrap_or(Ok(()))?;
+    stopped.map_err(io::Error::other)??;
     Ok(served?)
 }

@@ -12,10 +12,10 @@ mod triggers;
 const ID: &str = "01920b5e-7b1c-7d3e-8f00-000000000001";
 const HOUR: Duration = Duration::from_secs(3600);
 
-const RUN: &str = "createdAt error finishedAt id input metadata module output parentId priority reason \
+const RUN: &str = "createdAt error finishedAt held id input metadata module output parentId priority reason \
      startedAt status tasks trigger version workflow";
 const CRON: &str = "catchUp catchUpWindowMs createdAt description enabled expression id input lastRunAt \
-     lastRunId metadata name nextRunAt overlap priority source timezone updatedAt workflow";
+     lastRunId metadata name nextRunAt overlap priority problem source timezone updatedAt workflow";
 const SCHEDULED: &str = "createdAt id input metadata priority runId source sourceRunId status triggerAt \
      updatedAt workflow";
 
@@ -223,7 +223,8 @@ fn get_runs_id() {
         (&json!("completed"), &json!(7), &Value::Null)
     );
     let task = &run["tasks"][0];
-    let fields = "attempt error finishedAt name output queuedAt ranMs reason retryAt startedAt status waits";
+    let fields =
+        "attempt error finishedAt held name output queuedAt ranMs reason retryAt startedAt status waits";
     assert_shape(task, fields);
 
     let failed = host.call("fails", &json!({ "attempts": 1, "fatal": true }));

@@ -32,6 +32,37 @@ fn begun(host: &TestHost, id: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_cron_goes_on_after_a_clock_that_was_ahead() {
+    for catch_up in ["skip", "one", "all"] {
+        let host = TestHost::with(&["dormouse-programs"]);
+        let body = json!({ "expression": "@hourly", "catchUp": catch_up });
+        let id = cron(&host, "echo", "ahead", body);
+        let before = host.now();
+        let host = host.restart_at(before.after(365 * DAY));
+        host.advance(2 * HOUR);
+        let host = host.restart_at(before.after(HOUR / 2));
+        host.settle();
+        assert_eq!(show(&host, &id)["nextRunAt"], "2026-01-05T09:00:00.000Z", "{catch_up}");
+        let count = fired(&host, &id).len();
+        host.advance(HOUR);
+        let fired = fired(&host, &id);
+        assert_eq!(fired.len(), count + 1, "{catch_up}");
+        assert!(fired.contains(&"2026-01-05T09:00".to_owned()), "{catch_up}: {fired:?}");
+    }
+}
+
+#[test]
+fn no_time_fires_twice_when_the_clock_is_set_back() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let id = cron(&host, "echo", "twice", json!({ "expression": "@hourly", "catchUp": "all" }));
+    let before = host.now();
+    host.advance(3 * HOUR);
+    let host = host.restart_at(before.after(HOUR / 2));
+    host.advance(4 * HOUR);
+    assert_eq!(fired(&host, &id), ["09:00", "10:00", "11:00", "12:00"].map(|at| format!("2026-01-05T{at}")));
+}
+
+#[test]
 fn a_disabled_cron_forgets_the_times_that_it_held_back() {
     let host = TestHost::with(&["durable-sleep"]);
     let body = json!({ "expression": "@hourly", "input": { "seconds": 9000 }, "overlap": "queue" });

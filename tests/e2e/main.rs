@@ -18,6 +18,7 @@ mod errors;
 mod events;
 mod examples;
 mod golden;
+mod held;
 mod hostile;
 mod idle;
 mod journal;

@@ -175,6 +175,22 @@ impl TestHost {
         self
     }
 
+    /// Ends the host, has its store changed, which need not be sound before or after, and starts another one on
+    /// it that has nothing compiled.
+    #[must_use]
+    pub fn restart_on(mut self, change: impl FnOnce(&Path)) -> Self {
+        let server = self.server.take().expect("the host runs");
+        self.runtime.block_on(server.stop()).expect("the host ends well");
+        change(&self.folder.path().join(DATA).join(STORE));
+        self.cache = Cache::empty();
+        let now = self.now();
+        self.clock = Clock::stopped_at(now);
+        let server = start(&self.runtime, &self.folder, self.slots, &self.clock, &self.cache);
+        self.client = Client::new(&server.address().to_string());
+        self.server = Some(server);
+        self
+    }
+
     fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             self.cache.hand_on();
@@ -232,11 +248,15 @@ struct Cache(TempDir);
 impl Cache {
     /// With all that was handed on so far.
     fn new() -> Self {
+        let own = Self::empty();
+        link_all(&Self::shared(), own.0.path());
+        own
+    }
+
+    fn empty() -> Self {
         let shared = Self::shared();
         std::fs::create_dir_all(&shared).expect("there is room for a folder");
-        let own = tempfile::tempdir_in(shared.with_file_name("")).expect("there is room for a folder");
-        link_all(&shared, own.path());
-        Self(own)
+        Self(tempfile::tempdir_in(shared.with_file_name("")).expect("there is room for a folder"))
     }
 
     fn hand_on(&self) {

@@ -52,6 +52,10 @@ const TASK_RULES: &[Rule<TaskRun>] = &[
             || task.attempt == 0
             || task.queued_at.is_some() != task.retry_at.is_some()
     }),
+    ("it is held although it sleeps or has ended", |task| {
+        task.held == 0 || matches!(task.status, Status::Queued | Status::Running)
+    }),
+    ("it is held and does not say why", |task| task.held == 0 || task.error.is_some()),
     ("it sleeps without a snapshot to go on from", |task| {
         task.status != Status::Sleeping || task.has_snapshot
     }),
@@ -123,6 +127,7 @@ mod tests {
         found.extend(told(|run| run.tasks[0].retry_at = Some(now())));
         found.extend(told(|run| run.tasks[0].schedule_deadline = Some(now())));
         found.extend(told(|run| run.tasks[0].status = Status::Queued));
+        found.extend(told(|run| run.tasks[0].held = 1));
         found.extend(told(|run| run.tasks[0].has_snapshot = false));
         found.extend(told(|run| run.tasks[0].open_waits = 0));
         found.extend(told(|run| run.tasks[0].settled.push(settled)));

@@ -180,6 +180,24 @@ pub struct InvalidDigest {
     text: String,
 }
 
+/// A base image of a module, what its instances are after `init`: the SHA-256 digest of sizes, bytes and globals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BaseDigest([u8; 32]);
+
+impl BaseDigest {
+    /// Wraps a digest that was computed elsewhere.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The digest itself.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+}
+
 /// Longest name of a workflow or a task, in bytes.
 pub const NAME_BYTES_MAX: usize = 63;
 

@@ -7,7 +7,7 @@
 //!             ▼                                          │
 //!  created ─► queued ──slot──► running ──failed──────────┴─► failed
 //!             ▲ ▲              │  │  └─────────────────────► completed
-//!             │ └── repeated ──┘  └─suspended─► sleeping
+//!             │ └─repeated, held┘ └─suspended─► sleeping
 //!             └───────────── a wait settled ───────┘
 //!
 //!  queued, running, sleeping ──cancelled──► cancelled      (parents failed) ──► skipped
@@ -22,8 +22,18 @@ use crate::time::Timestamp;
 use crate::wait::{Settled, Wait, WaitOutcome};
 use crate::workflow::{Json, Metadata, Priority};
 
-/// Hosts in a row that may fail to survive one step before the task is given up.
-pub const LOST_HOSTS_MAX: u8 = 10;
+/// Hosts in a row that may fail to survive one step before it is *suspect*, and runs with no other beside it:
+/// so a step that takes its host with it is told apart from those that were there by chance.
+pub const SUSPECT_AFTER: u8 = 2;
+
+/// Hosts in a row that may fail to survive one step before the task is given up: three of them alone with it.
+pub const LOST_HOSTS_MAX: u8 = SUSPECT_AFTER + 3;
+
+/// How long a task is held before it is tried again, for the first time; twice as long each time after that.
+pub const HELD_MIN: Duration = Duration::from_secs(1);
+
+/// Longest that a held task waits before it is tried again.
+pub const HELD_MAX: Duration = Duration::from_secs(3600);
 
 /// What a run is from its first moment to its last; it never changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,9 +196,9 @@ pub enum Reason {
     HandleHeld,
     /// The guest returned something that makes no sense.
     InvalidResult,
-    /// The module or the snapshot could not be loaded.
+    /// The module or the state of the task could not be loaded, so that the task is held.
     Unloadable,
-    /// Ten hosts in a row did not survive the step.
+    /// Five hosts in a row did not survive the step, the last three of which ran nothing else.
     HostLost,
     /// Somebody asked for it.
     Requested,
@@ -342,6 +352,9 @@ pub struct TaskRun {
     pub lost_hosts: u8,
     /// Whether the step began before: on a host that is gone, or in conflict with another one.
     pub repeated: bool,
+    /// How often in a row its step could not begin for a reason that is not its own. While that is not 0 it is
+    /// *held*: its error says why, and it is tried again and again.
+    pub held: u32,
     /// Time that the finished steps of this attempt really ran.
     pub ran: Duration,
     /// Whether the attempt has a snapshot to go on from.
@@ -357,7 +370,7 @@ pub struct TaskRun {
     pub backlog_next: u64,
     /// Since when it stands in the queue, while it does.
     pub queued_at: Option<Timestamp>,
-    /// When the delay before its next attempt is over, while it lasts.
+    /// When the delay before its next attempt, or the next try of a held task, is over, while it lasts.
     pub retry_at: Option<Timestamp>,
     /// When its first attempt fails for want of a slot.
     pub schedule_deadline: Option<Timestamp>,
@@ -367,11 +380,17 @@ pub struct TaskRun {
     pub finished_at: Option<Timestamp>,
     /// What it returned.
     pub output: Option<Part<Json>>,
-    /// The error of its latest failed attempt.
+    /// The error of its latest failed attempt, or why it is held.
     pub error: Option<Part<TaskError>>,
 }
 
 impl TaskRun {
+    /// Whether its step is to run with no other beside it.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.lost_hosts >= SUSPECT_AFTER
+    }
+
     /// The right to report the result of its last step.
     #[must_use]
     pub fn lease(&self) -> Lease {
@@ -388,6 +407,7 @@ impl Default for TaskRun {
             epoch: 0,
             lost_hosts: 0,
             repeated: false,
+            held: 0,
             ran: Duration::ZERO,
             has_snapshot: false,
             open_waits: 0,
@@ -509,6 +529,13 @@ pub enum StepResult {
     /// What it asked for does not agree with what was committed while it ran. It leaves nothing and
     /// is repeated.
     Conflicted,
+    /// It could not begin, for a reason that is not the task's own. That uses up no attempt.
+    Held {
+        /// In which way.
+        reason: Reason,
+        /// What to say of it.
+        error: TaskError,
+    },
 }
 
 /// A wait that a step dropped, by how far it had come.
@@ -631,6 +658,16 @@ pub enum Effect {
     },
     /// The error of the task that is elsewhere does not matter any more.
     DropError {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// The task is held from now on.
+    Hold {
+        /// Which task.
+        task: TaskIndex,
+    },
+    /// The task is not held any more.
+    LetGo {
         /// Which task.
         task: TaskIndex,
     },

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::id::{TaskIndex, WaitId};
 use crate::run::{
-    Dropped, Effect, LOST_HOSTS_MAX, Lease, Part, Reason, Run, RunEvent, Status, StepResult, TaskError,
-    TaskRun, TaskTimer, Transition,
+    Dropped, Effect, HELD_MAX, HELD_MIN, LOST_HOSTS_MAX, Lease, Part, Reason, Run, RunEvent, SUSPECT_AFTER,
+    Status, StepResult, TaskError, TaskRun, TaskTimer, Transition,
 };
 use crate::time::Timestamp;
 use crate::wait::{OPEN_WAITS_MAX, SETTLED_MAX, Settled, Wait, WaitCondition, WaitOutcome};
@@ -143,11 +143,21 @@ impl Stepper<'_> {
         if task.status != Status::Running || lease != task.lease() {
             return Err(Refused::StaleLease);
         }
+        self.effects.push(Effect::Release { task: index });
+        let result = match result {
+            StepResult::Held { reason, error } => {
+                self.held(index, reason, error);
+                return Ok(());
+            }
+            result => result,
+        };
+        self.let_go(index);
+        let task = self.task(index)?;
         task.lost_hosts = 0;
         task.repeated = false;
         task.ran += ran;
-        self.effects.push(Effect::Release { task: index });
         match result {
+            StepResult::Held { .. } => {}
             StepResult::Completed { output } => self.completed(index, output),
             StepResult::Failed { reason, error, retryable, chance } => {
                 self.failed(index, reason, error, retryable, chance);
@@ -197,7 +207,10 @@ impl Stepper<'_> {
         if task.lost_hosts < LOST_HOSTS_MAX {
             self.enqueue(index, Some(Reason::HostLost));
         } else {
-            let error = format!("{LOST_HOSTS_MAX} hosts in a row did not survive this step of the task");
+            let alone = LOST_HOSTS_MAX - SUSPECT_AFTER;
+            let error = format!(
+                "{LOST_HOSTS_MAX} hosts in a row did not survive this step of the task, the last {alone} of which ran nothing else"
+            );
             self.give_up(index, Reason::HostLost, TaskError::new(error));
         }
         Ok(())
@@ -252,6 +265,28 @@ impl Stepper<'_> {
         task.retry_at = Some(at);
         self.effects.push(Effect::SetTimer { task: index, timer: TaskTimer::Retry, at });
         self.become_(index, Status::Queued, Some(reason));
+    }
+
+    /// Nothing of the task changes: it is tried again.
+    fn held(&mut self, index: TaskIndex, reason: Reason, error: TaskError) {
+        self.set_error(index, Some(error));
+        let task = &mut self.run.tasks[usize::from(index.0)];
+        if task.held == 0 {
+            self.effects.push(Effect::Hold { task: index });
+        }
+        let at = self.now.after(HELD_MIN.saturating_mul(1 << task.held.min(16)).min(HELD_MAX));
+        task.held = task.held.saturating_add(1);
+        task.retry_at = Some(at);
+        self.effects.push(Effect::SetTimer { task: index, timer: TaskTimer::Retry, at });
+        self.become_(index, Status::Queued, Some(reason));
+    }
+
+    fn let_go(&mut self, index: TaskIndex) {
+        let task = &mut self.run.tasks[usize::from(index.0)];
+        if std::mem::take(&mut task.held) > 0 {
+            self.effects.push(Effect::LetGo { task: index });
+            self.set_error(index, None);
+        }
     }
 
     fn conflicted(&mut self, index: TaskIndex) {
@@ -414,6 +449,7 @@ impl Stepper<'_> {
     fn end_attempt(&mut self, index: TaskIndex) {
         self.clear_schedule_timeout(index);
         self.clear_retry(index);
+        self.let_go(index);
         let task = &mut self.run.tasks[usize::from(index.0)];
         if task.queued_at.take().is_some() {
             self.effects.push(Effect::Dequeue { task: index });

@@ -93,13 +93,14 @@ pub struct CronSpec {
     pub metadata: Metadata,
     /// Of its runs; the workflow's default if none.
     pub priority: Option<Priority>,
-    /// What happens to times that passed while the host was down.
+    /// What happens to times that are late.
     pub catch_up: CatchUp,
     /// What happens while an earlier run is unfinished.
     pub overlap: Overlap,
 }
 
-/// What happens to times of a cron that passed while the host was down.
+/// What happens to times of a cron that are late: by more than [`LATE_AFTER`](crate::cron::LATE_AFTER), or by more than
+/// the interval to the next time if that is shorter. Others always fire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CatchUp {
     /// They are left out.

@@ -204,6 +204,8 @@ pub(super) struct RunsFilterBody {
     parent: Option<RunIdText>,
     /// What started them: a kind, or the id of a cron, scheduled run, event or run.
     trigger: Option<TriggerText>,
+    /// Those with a task that is held, or those without.
+    held: Option<bool>,
 }
 
 impl RunsFilterBody {
@@ -216,6 +218,7 @@ impl RunsFilterBody {
             until: self.until.map(|time| time.0),
             parent: self.parent.map(|id| id.0),
             trigger: self.trigger.map(|trigger| trigger.0),
+            held: self.held,
         };
         if filter == RunFilter::default() { Err(empty_filter()) } else { Ok(filter) }
     }

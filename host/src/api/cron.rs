@@ -34,11 +34,14 @@ pub(super) struct Cron {
     /// `null`: that of the workflow.
     priority: Option<Priority>,
     enabled: bool,
+    /// Why it does not fire although it is enabled: this host cannot read its expression or its zone, which an
+    /// earlier one could. It is kept, and goes on on a host that can.
+    problem: Option<String>,
     catch_up: CatchUpWord,
     /// Of the catch-up policy `all`.
     catch_up_window_ms: Option<u64>,
     overlap: OverlapWord,
-    /// `null` while it is disabled.
+    /// `null` while it is disabled or has a problem.
     next_run_at: Option<Time>,
     last_run_at: Option<Time>,
     last_run_id: Option<RunIdText>,
@@ -56,7 +59,8 @@ enum CronSource {
     Api,
 }
 
-/// What happens to times that passed while the host was down.
+/// What happens to times that are late: by more than a minute, or by more than the interval to the next one if
+/// that is shorter, as the host was down, suspended or busy, or its clock was wrong. Others always fire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = CatchUp)]
@@ -138,12 +142,15 @@ impl From<OverlapWord> for Overlap {
 impl From<CronRow> for Cron {
     fn from(row: CronRow) -> Self {
         let (catch_up, window) = CatchUpWord::from_core(row.spec.catch_up);
+        let schedule = Schedule::parse(&row.spec.expression, &row.spec.timezone);
+        let unreadable = || format!("{}, {}", row.spec.expression, row.spec.timezone);
         Self {
             id: Text(row.id),
             workflow: Text(row.workflow),
             name: Text(row.name),
             source: if row.declared { CronSource::Declared } else { CronSource::Api },
-            description: describe(&row.spec.expression, &row.spec.timezone),
+            description: schedule.as_ref().map_or_else(|_| unreadable(), Schedule::describe),
+            problem: schedule.err().filter(|_| row.enabled).map(|error| error.to_string()),
             expression: row.spec.expression,
             timezone: row.spec.timezone,
             input: row.spec.input.into(),
@@ -160,11 +167,4 @@ impl From<CronRow> for Cron {
             updated_at: Time(row.updated_at),
         }
     }
-}
-
-/// An expression in words, such as `At 09:00, on Monday, Europe/Paris`.
-fn describe(expression: &str, timezone: &str) -> String {
-    // Stored expressions have been parsed before.
-    let schedule = Schedule::parse(expression, timezone);
-    schedule.map_or_else(|_| format!("{expression}, {timezone}"), |schedule| schedule.describe())
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{Error, ErrorKind};
+use crate::panic;
 
 /// What every handler returns.
 pub(super) type Result<T> = std::result::Result<T, ApiError>;
@@ -131,12 +132,7 @@ pub(super) async fn wrong_method(method: Method, uri: Uri) -> ApiError {
 
 /// Answers when a handler panicked, which only a bug does.
 pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    tracing::error!(panic = message, "a request handler panicked");
+    tracing::error!(panic = panic::message(&*panic), "a request handler panicked");
     let description = "the host failed; its log says more";
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", description).into_response()
 }

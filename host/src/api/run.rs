@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dormouse_core::id::TaskIndex;
 use dormouse_core::run::{
-    Part, RunSpec, Status, TaskRun as CoreTaskRun, Trigger as CoreTrigger, TriggerKind,
+    Part, Reason, RunSpec, Status, TaskRun as CoreTaskRun, Trigger as CoreTrigger, TriggerKind,
 };
 use dormouse_core::wait::{Wait as CoreWait, WaitCondition};
 use dormouse_core::workflow::{Json, Workflow};
@@ -27,15 +27,17 @@ pub(super) struct Run {
     version: u32,
     module: DigestText,
     status: StatusWord,
-    /// Why it failed or was cancelled: a stable word.
+    /// Why it failed, was cancelled or is held: a stable word.
     #[schema(value_type = Option<String>, example = "execution_timeout")]
     reason: Option<&'static str>,
+    /// Whether one of its tasks is held.
+    held: bool,
     trigger: Trigger,
     input: JsonValue,
     /// Once it is completed: the output of its task; of several tasks, an object with the outputs
     /// of those that no other task depends on.
     output: Option<JsonValue>,
-    /// Once it has failed: the error of the first task that did.
+    /// Once it has failed: the error of the first task that did. While it is held: why.
     error: Option<TaskError>,
     metadata: Metadata,
     priority: Priority,
@@ -78,23 +80,26 @@ struct TaskRun {
     /// `null` once the module that holds it is deleted.
     name: Option<String>,
     status: StatusWord,
-    /// Why it failed, was cancelled or skipped: a stable word.
+    /// Why it failed, was cancelled, skipped or is held: a stable word.
     #[schema(value_type = Option<String>, example = "trap")]
     reason: Option<&'static str>,
+    /// Whether it cannot go on for a reason that is not its own. Nothing of it is lost: it is tried again at
+    /// `retryAt`, less and less often up to once an hour, and when the host starts.
+    held: bool,
     /// The current attempt, from 1; 0 before the first.
     attempt: u32,
     /// What it waits for, by the ids of the waits; at most 1000 are shown.
     waits: Vec<Wait>,
     /// While it stands in the queue: since when.
     queued_at: Option<Time>,
-    /// While the delay before its next attempt lasts: until when.
+    /// While the delay before its next attempt lasts, or before a held task is tried again: until when.
     retry_at: Option<Time>,
     started_at: Option<Time>,
     finished_at: Option<Time>,
     /// How long the finished steps of this attempt really ran.
     ran_ms: u64,
     output: Option<JsonValue>,
-    /// Of its latest failed attempt.
+    /// Of its latest failed attempt, or why it is held.
     error: Option<TaskError>,
 }
 
@@ -124,7 +129,8 @@ impl Run {
         let RunRow { spec, run, waits } = row;
         let output = (run.status == Status::Completed)
             .then(|| names.0.as_deref().map_or_else(Json::null, |workflow| run.output(workflow)));
-        let failed = run.tasks.iter().find(|task| task.status == Status::Failed);
+        let held = run.tasks.iter().find(|task| task.held > 0);
+        let failed = held.or_else(|| run.tasks.iter().find(|task| task.status == Status::Failed));
         let waits_of = |index| {
             let of_task = waits.iter().filter(|(task, _)| *task == index);
             of_task.map(|(_, wait)| Wait::from(wait)).collect()
@@ -135,7 +141,8 @@ impl Run {
             version: spec.version.0,
             module: Text(spec.module),
             status: run.status.into(),
-            reason: run.reason.map(|reason| reason.word()),
+            reason: run.reason.or(held.and_then(|task| task.reason)).map(Reason::word),
+            held: held.is_some(),
             trigger: spec.trigger.into(),
             input: spec.input.into(),
             output: output.map(JsonValue::from),
@@ -159,7 +166,8 @@ impl TaskRun {
         Self {
             name: name.map(str::to_owned),
             status: task.status.into(),
-            reason: task.reason.map(|reason| reason.word()),
+            reason: task.reason.map(Reason::word),
+            held: task.held > 0,
             attempt: task.attempt,
             waits,
             queued_at: task.queued_at.map(Time),

@@ -157,6 +157,8 @@ pub(super) struct RunsQuery {
     parent: Option<RunIdText>,
     /// What started them: a kind, or the id of a cron, scheduled run, event or run.
     trigger: Option<TriggerText>,
+    /// Those with a task that is held, or those without.
+    held: Option<bool>,
     /// At most this many rows: from 1 to 200, by default 50.
     limit: Option<usize>,
     /// The `nextCursor` of the stretch before.
@@ -202,6 +204,7 @@ pub(super) async fn list_runs(
         until: query.until.map(|time| time.0),
         parent: query.parent.map(|id| id.0),
         trigger: query.trigger.map(|trigger| trigger.0),
+        held: query.held,
     };
     let runs = operations::list_runs(&host, &filter, page)?;
     Ok(Answer(Rows::try_from_paged(runs, |row| Ok(Run::of(&host, row)))?))

@@ -37,6 +37,7 @@ const PROPERTIES: &[Column] = &[
     ("module", "module"),
     ("status", "status"),
     ("reason", "reason"),
+    ("held", "held"),
     ("trigger", "trigger.kind"),
     ("trigger id", "trigger.id"),
     ("parent", "parentId"),
@@ -105,8 +106,8 @@ pub(super) struct Replay {
     #[command(flatten)]
     selection: Selection,
 
-    /// Another input, for one run: JSON, or @FILE [default: that of the run]
-    #[arg(long, value_parser = json_argument, value_name = "JSON|@FILE", conflicts_with = "Filter")]
+    /// Another input, for one run: JSON, or @FILE, or @- for standard input [default: that of the run]
+    #[arg(long, allow_hyphen_values = true, value_parser = json_argument, value_name = "JSON|@FILE", conflicts_with = "Filter")]
     input: Option<Json>,
 }
 
@@ -143,6 +144,10 @@ pub(super) struct Filter {
     /// Started by a call, cron, scheduled, event, parent or replay, or by the one with this id
     #[arg(long, value_name = "KIND|ID")]
     trigger: Option<String>,
+
+    /// Only with a task that is held: one that cannot go on for a reason that is not its own
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    held: Option<bool>,
 }
 
 #[derive(Debug, Args)]

@@ -40,7 +40,7 @@ pub(super) enum Command {
     CommitFailed,
     /// A caller wants to know when nothing is left to do, and when the next timer is due then.
     AwaitIdle { reply: oneshot::Sender<Option<Timestamp>> },
-    /// The virtual clock was moved.
+    /// The clock was set, or a virtual one moved.
     ClockJumped,
     /// Commit what there is and end.
     Stop,

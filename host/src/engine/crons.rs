@@ -1,14 +1,21 @@
 //! Crons: their rows, timers and runs, as `triggers` says what becomes of them.
 
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use dormouse_core::cron::CronError;
 use dormouse_core::id::{CronId, RunId, WorkflowName};
 use dormouse_core::run::{Reason, RunEvent, Status};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::Overlap;
 
 use super::shard::Shard;
-use crate::store::rows::{CronRow, Timer};
+use crate::store::rows::{CronRow, Timer, Work};
 use crate::store::{Read, StoreError};
 use crate::triggers::crons::{self, CronEffect, EarlierRuns};
+
+/// Most crons whose next times are found anew in one portion.
+const REVIEWED_MAX: usize = 256;
 
 impl Shard {
     /// Fires a cron whose timer has rung, for as many of its times as are its share of the round. Its timer
@@ -17,14 +24,58 @@ impl Shard {
         let Some(mut row) = self.rows.cron(id)?.filter(|row| row.next_run_at == Some(at)) else {
             return Ok(());
         };
-        let up_since = self.shared.up_since;
-        let due = crons::due_times(&row, &mut self.schedules, at, self.now, up_since, share);
-        for nominal in due.fire {
-            let effects = crons::fire(&mut row, nominal);
-            self.perform_cron(&mut row, effects)?;
-        }
-        self.set_cron_timer(&mut row, due.next)?;
+        let next = match crons::due_times(&row, &mut self.schedules, self.now, share) {
+            Ok(due) => {
+                for nominal in due.fire {
+                    let effects = crons::fire(&mut row, nominal);
+                    self.perform_cron(&mut row, effects)?;
+                }
+                crons::saw(&mut row, due.next, self.now);
+                due.next
+            }
+            Err(error) => self.hold_cron(&row, &error),
+        };
+        self.set_cron_timer(&mut row, next)?;
         self.rows.put_cron(&row)
+    }
+
+    /// A cron that cannot be read has no next time, and keeps up to when its times are done with: a host that can
+    /// read it goes on from there.
+    fn hold_cron(&mut self, row: &CronRow, error: &CronError) -> Option<Timestamp> {
+        tracing::error!(cron.id = %row.id, workflow = %row.workflow, %error, "a cron is held: it cannot be read");
+        self.held_crons.insert(row.id);
+        None
+    }
+
+    /// Finds the next times of some crons anew, of those made before this one.
+    pub(super) fn review_crons(
+        &mut self,
+        before: Option<CronId>,
+        until: Instant,
+    ) -> Result<Option<Work>, StoreError> {
+        let mut rows = Vec::new();
+        self.rows.visit_crons(before, |row| {
+            rows.push(row);
+            if rows.len() < REVIEWED_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let (mut before, mut more) = (before, rows.len() == REVIEWED_MAX);
+        for mut row in rows {
+            before = Some(row.id);
+            let next = match crons::next_time(&row, &mut self.schedules, self.now) {
+                Ok(next) => next,
+                Err(error) => self.hold_cron(&row, &error),
+            };
+            if next != row.next_run_at || row.seen_until > self.now {
+                row.seen_until = row.seen_until.min(self.now);
+                self.set_cron_timer(&mut row, next)?;
+                self.rows.put_cron(&row)?;
+            }
+            if Instant::now() >= until {
+                more = true;
+                break;
+            }
+        }
+        Ok(more.then_some(Work::ReviewCrons { before }))
     }
 
     /// Lets go on what waited for the end of a run of a cron.
@@ -84,7 +135,12 @@ impl Shard {
 
     /// Sets the timer to the first time after now, or to none when the cron is disabled.
     pub(crate) fn restart_cron(&mut self, row: &mut CronRow) -> Result<(), StoreError> {
-        let next = crons::next_time(row, &mut self.schedules, self.now);
+        row.seen_until = self.now;
+        self.held_crons.remove(&row.id);
+        let next = match crons::next_time(row, &mut self.schedules, self.now) {
+            Ok(next) => next,
+            Err(error) => self.hold_cron(row, &error),
+        };
         self.set_cron_timer(row, next)
     }
 
@@ -94,13 +150,16 @@ impl Shard {
         }
         if let Some(at) = next {
             self.rows.put_timer(at, Timer::Cron(row.id))?;
+            self.held_crons.remove(&row.id);
         }
+        self.shared.metrics.held_crons(self.held_crons.len());
         row.next_run_at = next;
         Ok(())
     }
 
     /// Deletes a cron.
     pub(crate) fn remove_cron(&mut self, row: &CronRow) -> Result<(), StoreError> {
+        self.held_crons.remove(&row.id);
         self.set_cron_timer(&mut row.clone(), None)?;
         self.rows.delete_cron(row.id).map(drop)
     }

@@ -120,8 +120,7 @@ impl Decider {
 
     /// Does what is to be done whatever has happened: timers, slots, retention, the commit.
     fn go_on(&mut self) -> Result<(), StoreError> {
-        let shard = &mut self.shard;
-        shard.now = shard.shared.clock.now();
+        self.shard.look_at_clock()?;
         if !self.stopping && !self.is_full() {
             if !self.is_behind() {
                 self.shard.do_work()?;
@@ -184,7 +183,8 @@ impl Decider {
             Some(since) if !self.persisting => Some(self.hold().saturating_sub(since.elapsed())),
             _ => None,
         };
-        timer.into_iter().chain(hold).min()
+        let alone = self.shard.node.alone_for().filter(|time| !time.is_zero());
+        timer.into_iter().chain(hold).chain(alone).min()
     }
 
     /// The next command that is there and may be decided now.
@@ -219,7 +219,7 @@ impl Decider {
         let begun = Instant::now();
         let shard = &mut self.shard;
         // The thread may have waited for it for long.
-        shard.now = shard.shared.clock.now();
+        shard.look_at_clock()?;
         shard.portion_until = begun + COMMAND_TIME;
         shard.event_runs = EventRuns::MAX;
         shard.cancellations = CANCELLATIONS_MAX;
@@ -313,6 +313,7 @@ impl Decider {
             && self.lines.is_empty()
             && self.shard.node.running() == 0
             && self.shard.queue.is_empty()
+            && self.shard.suspects.is_empty()
             && !self.shard.has_work;
         if is_idle && quiet(self.next_timer) && quiet(self.next_sweep()) {
             // By way of the persisting thread: what waited for the last commit is done before.

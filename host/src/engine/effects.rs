@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dormouse_core::id::{RunId, TaskIndex};
-use dormouse_core::run::{Effect, Lease, Run, RunEvent, RunSpec, Status, Trigger};
+use dormouse_core::run::{Effect, Lease, Run, RunEvent, RunSpec, Status, TaskRun, Trigger};
 use dormouse_core::wait::{Wait, WaitCondition, WaitOutcome};
 use dormouse_core::workflow::Workflow;
 
@@ -26,11 +26,17 @@ impl Shard {
         match effect {
             // It comes into the queue when they have taken effect.
             Effect::Enqueue { task } if self.open.has((id, task)) => {}
+            Effect::Enqueue { task } if run.task(task).is_some_and(TaskRun::is_suspect) => {
+                self.suspect((id, task), run);
+            }
             Effect::Enqueue { task } => {
                 let line = (&spec.workflow, spec.trigger.kind());
                 self.queue.push((id, task), line, spec.priority, self.now);
             }
-            Effect::Dequeue { task } => self.queue.remove((id, task)),
+            Effect::Dequeue { task } => {
+                self.queue.remove((id, task));
+                self.suspects.retain(|(_, suspect)| *suspect != (id, task));
+            }
             Effect::Dispatch { task, lease, resume, time_left } => {
                 let start = Start::prepare(self, (spec, run, workflow), task, lease, resume, time_left)?;
                 self.begin_step((id, task), start);
@@ -61,9 +67,19 @@ impl Shard {
             Effect::ClearTimer { task, timer, at } => {
                 self.rows.delete_timer(at, Timer::Task { run: id, task, timer });
             }
-            Effect::SaveSnapshot { task } => self.rows.put_snapshot(id, task, &payload.snapshot)?,
+            Effect::SaveSnapshot { task } => {
+                if let Some((base, image)) = payload.base_image.take() {
+                    self.rows.put_base_image(spec.module, base, &image);
+                }
+                self.rows.put_snapshot(id, task, &payload.snapshot)?;
+            }
             Effect::DropSnapshot { task } => drop(self.rows.delete_snapshot(id, task)?),
             Effect::DropError { task } => self.rows.delete_task_error(id, task),
+            Effect::Hold { task } => self.hold(spec, run, task)?,
+            Effect::LetGo { task } => {
+                self.rows.delete_held_task(id, task);
+                self.shared.metrics.let_go();
+            }
             Effect::ApplyRequests { task } => {
                 let requests = std::mem::take(&mut payload.requests);
                 self.apply_requests((id, task), requests, std::mem::take(&mut payload.matched))?;
@@ -80,6 +96,19 @@ impl Shard {
         // A step that was to start with this very commit is not started.
         self.post_commit.starts.retain(|(start, _)| !start.is(run, task, lease));
         self.post_commit.kills.extend(self.node.handle((run, task)));
+    }
+
+    fn hold(&mut self, spec: &RunSpec, run: &Run, task: TaskIndex) -> Result<(), StoreError> {
+        self.rows.put_held_task(spec.id, task)?;
+        self.shared.metrics.held(1);
+        let error = run.task(task).and_then(|task| task.error.as_ref()?.here());
+        let error = error.map_or("", |error| error.message.as_str());
+        // Whoever has many tasks of one module reads it once.
+        match self.warned_of.insert(spec.module) {
+            true => tracing::error!(run.id = %spec.id, workflow = %spec.workflow, "a task is held: {error}"),
+            false => tracing::debug!(run.id = %spec.id, workflow = %spec.workflow, "a task is held: {error}"),
+        }
+        Ok(())
     }
 
     fn open_wait(&mut self, run: RunId, task: TaskIndex, wait: Wait) -> Result<(), StoreError> {

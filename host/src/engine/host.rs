@@ -21,6 +21,7 @@ use super::steps::Start;
 use super::watch::{Watch, Watchers};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
+use crate::panic;
 use crate::runtime::Runtime;
 use crate::store::{Read, Store, StoreError, View};
 
@@ -40,6 +41,16 @@ pub(crate) enum StartError {
     Store(#[from] StoreError),
     #[error("a thread of the engine could not be started")]
     Thread(#[source] std::io::Error),
+}
+
+/// Why a host ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum EngineError {
+    #[error("the store failed; the host stops so that memory and disk do not differ")]
+    Store(#[from] StoreError),
+    #[error("a thread of the engine panicked, which is a bug of this program: {0}")]
+    Panicked(String),
 }
 
 /// A running host. Cheap to clone.
@@ -68,7 +79,6 @@ impl Host {
         let shared = Arc::new(Shared {
             store,
             runtime,
-            up_since: clock.now(),
             catalog: RwLock::new(Arc::clone(&catalog)),
             metrics: Metrics::default(),
             queue: Mutex::default(),
@@ -79,12 +89,12 @@ impl Host {
         });
         let mut shard = Shard::new(Arc::clone(&shared), catalog, slots);
         shard.recover()?;
-        // A jump of a virtual clock wakes the deciding thread like any command.
+        // A jump of the clock wakes the deciding thread like any command.
         let waker = Mutex::new(sender);
         clock.on_jump(move || {
             let sender = waker.lock().unwrap_or_else(PoisonError::into_inner);
             // A thread that has ended needs no waking.
-            drop(sender.send(Command::ClockJumped));
+            sender.send(Command::ClockJumped).is_ok()
         });
         let retention = keep.map(|keep| Retention::new(keep, clock.now()));
         let persister = Persister::start(Arc::clone(&shared)).map_err(StartError::Thread)?;
@@ -102,11 +112,18 @@ impl Host {
 
     /// Commits what is under way and ends the deciding thread. Steps that run are given up; the next
     /// host repeats them.
-    pub(crate) fn stop(&self) -> std::result::Result<(), StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// When the store has failed, or a thread of the engine has panicked.
+    pub(crate) fn stop(&self) -> std::result::Result<(), EngineError> {
         self.shared.send(Command::Stop);
         let thread = self.decider.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A thread that panicked has already said why.
-        thread.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())))
+        match thread.map(DeciderThread::join) {
+            None => Ok(()),
+            Some(Ok(ended)) => Ok(ended?),
+            Some(Err(panic)) => Err(EngineError::Panicked(panic::message(&*panic).to_owned())),
+        }
     }
 
     /// What `/metrics` shows.

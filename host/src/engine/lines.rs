@@ -137,6 +137,7 @@ mod tests {
             outcome: StepOutcome::Completed { output: Json::null() },
             requests: Requests { schedules: vec![schedule; requests], ..Requests::default() },
             taken: 0,
+            base_image: None,
         };
         let lease = Lease { attempt: 1, epoch: 1 };
         Command::StepEnded {

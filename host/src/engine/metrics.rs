@@ -17,6 +17,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     runs: Family<StatusLabel, Gauge>,
     sleepers: Gauge,
+    held_tasks: Gauge,
+    held_crons: Gauge,
     queue_depth: Gauge,
     queue_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     live_instances: Gauge,
@@ -58,6 +60,8 @@ impl Default for Metrics {
             registry: Registry::with_prefix("dormouse"),
             runs: Family::default(),
             sleepers: Gauge::default(),
+            held_tasks: Gauge::default(),
+            held_crons: Gauge::default(),
             queue_depth: Gauge::default(),
             queue_age: Gauge::default(),
             live_instances: Gauge::default(),
@@ -79,6 +83,10 @@ impl Metrics {
         registry.register("runs", "Runs in the store, by status", self.runs.clone());
         registry.register("runs_ended", "Runs that have ended since the host started", self.ended.clone());
         registry.register("sleepers", "Runs that are nothing but a snapshot", self.sleepers.clone());
+        let help = "Tasks that cannot go on for a reason that is not their own";
+        registry.register("held_tasks", help, self.held_tasks.clone());
+        let help = "Crons that do not fire as this host cannot read them";
+        registry.register("held_crons", help, self.held_crons.clone());
         registry.register("queue_depth", "Task runs that wait for a slot", self.queue_depth.clone());
         let help = "How long the first task run in the queue has waited";
         registry.register_with_unit("queue_age", help, Unit::Seconds, self.queue_age.clone());
@@ -116,6 +124,18 @@ impl Metrics {
     pub(super) fn snapshot_taken(&self, bytes: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a snapshot is far below 2^52 bytes")]
         self.snapshot_bytes.observe(bytes as f64);
+    }
+
+    pub(super) fn held(&self, tasks: usize) {
+        self.held_tasks.inc_by(i64::try_from(tasks).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn held_crons(&self, crons: usize) {
+        self.held_crons.set(i64::try_from(crons).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn let_go(&self) {
+        self.held_tasks.dec();
     }
 
     pub(super) fn run_ended(&self, status: Status) {

@@ -32,7 +32,7 @@ mod work;
 
 pub(crate) use catalog::{Catalog, DeployedVersion, Entry, find as find_workflow};
 pub(crate) use events::Matched;
-pub(crate) use host::{Host, StartError};
+pub(crate) use host::{EngineError, Host, StartError};
 pub(crate) use post_commit::Started;
 pub(crate) use shard::{CommandError, Handled, Shard};
 use shared::Shared;

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use dormouse_core::id::RunId;
 use tokio::task::AbortHandle;
@@ -12,9 +13,14 @@ use super::queue::TaskKey;
 /// Stops a step; empty until the step has started.
 pub(super) type StepHandle = Arc<OnceLock<AbortHandle>>;
 
+/// Longest that a step has the node for itself: whatever it does, others go on then.
+const ALONE_MAX: Duration = Duration::from_secs(10);
+
 /// The slots of this process and the steps that have them.
 pub(super) struct Node {
     slots: usize,
+    /// The step that has the node for itself, and until when.
+    alone: Option<(TaskKey, Instant)>,
     steps: HashMap<TaskKey, Step>,
     /// How many steps of a run are under way.
     of_run: HashMap<RunId, usize>,
@@ -31,12 +37,25 @@ struct Step {
 
 impl Node {
     pub(super) fn new(slots: usize) -> Self {
-        Self { slots, steps: HashMap::new(), of_run: HashMap::new(), fresh: 0, generation: 0 }
+        Self { slots, alone: None, steps: HashMap::new(), of_run: HashMap::new(), fresh: 0, generation: 0 }
     }
 
     /// Steps that could start now.
     pub(super) fn free_slots(&self) -> usize {
-        self.slots.saturating_sub(self.steps.len())
+        match self.alone_for() {
+            Some(time) if !time.is_zero() => 0,
+            _ => self.slots.saturating_sub(self.steps.len()),
+        }
+    }
+
+    /// Has no other step start beside one that is under way.
+    pub(super) fn leave_alone(&mut self, key: TaskKey) {
+        self.alone = self.steps.contains_key(&key).then(|| (key, Instant::now() + ALONE_MAX));
+    }
+
+    /// For how long at most no step starts, as one has the node for itself.
+    pub(super) fn alone_for(&self) -> Option<Duration> {
+        self.alone.map(|(_, until)| until.saturating_duration_since(Instant::now()))
     }
 
     /// Steps that are under way.
@@ -75,6 +94,7 @@ impl Node {
     /// Takes the slot of a step back.
     pub(super) fn release(&mut self, key: TaskKey) {
         let Some(step) = self.steps.remove(&key) else { return };
+        self.alone.take_if(|(alone, _)| *alone == key);
         self.fresh -= usize::from(step.generation == self.generation);
         if let Some(count) = self.of_run.get_mut(&key.0) {
             *count -= 1;
@@ -91,7 +111,7 @@ impl Node {
 
     /// Gives up all slots for good and returns the steps that had them.
     pub(super) fn close(&mut self) -> Vec<(TaskKey, StepHandle)> {
-        self.slots = 0;
+        (self.slots, self.alone) = (0, None);
         self.fresh = 0;
         self.of_run.clear();
         self.steps.drain().map(|(key, step)| (key, step.handle)).collect()

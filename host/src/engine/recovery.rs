@@ -8,6 +8,7 @@ use dormouse_core::run::{RunEvent, Status};
 use dormouse_core::time::Timestamp;
 
 use super::shard::{Shard, StepPayload};
+use crate::store::rows::Work;
 use crate::store::{Read, StoreError};
 
 impl Shard {
@@ -30,6 +31,7 @@ impl Shard {
                 match task.queued_at {
                     // Its step has ended, and it goes on when what that asked for has taken effect.
                     _ if self.open.has((id, index)) => {}
+                    Some(_) if task.is_suspect() => self.suspect((id, index), &run),
                     Some(since) => waiting.push((since, id, index)),
                     None if task.status == Status::Running => {
                         tracing::warn!(run.id = %id, "the last host did not live to finish a step; it is repeated");
@@ -46,6 +48,14 @@ impl Shard {
                 let line = (&spec.workflow, spec.trigger.kind());
                 self.queue.push((id, task), line, spec.priority, since);
             }
+        }
+        self.leave(&Work::ReviewCrons { before: None })?;
+        let held = self.rows.count_held_tasks()?;
+        if held > 0 {
+            // What the last host could not load this one may.
+            tracing::warn!(tasks = held, "tasks are held, and are tried again");
+            self.shared.metrics.held(held);
+            self.leave(&Work::TryHeld { after: None })?;
         }
         self.settle()
     }

@@ -2,11 +2,11 @@
 //! runs that are at hand. Operations and steps change it; what they did becomes a change set, and what
 //! has to wait for the commit of that is gathered beside it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use dormouse_core::id::{EventId, ModuleDigest, RunId, TaskIndex, Version, WorkflowName};
+use dormouse_core::id::{BaseDigest, CronId, EventId, ModuleDigest, RunId, TaskIndex, Version, WorkflowName};
 use dormouse_core::new_run::{NewRun, Target};
 use dormouse_core::request::Requests;
 use dormouse_core::run::{Reason, Run, RunEvent, RunSpec, Status, StepResult};
@@ -24,11 +24,12 @@ use super::events::{EventRuns, Matched, UnansweredPush};
 use super::metrics::QueueState;
 use super::node::Node;
 use super::post_commit::{PostCommit, Started};
-use super::queue::ReadyQueue;
+use super::queue::{ReadyQueue, TaskKey};
 use super::requests::OpenTasks;
 use super::work::{CANCELLATIONS_MAX, Filters, Turns};
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::store::rows::Work;
 use crate::store::{ChangeSet, Read, StoreError, WorkingSet, Written};
 use crate::triggers::Schedules;
 
@@ -37,6 +38,9 @@ use crate::triggers::Schedules;
 /// can be larger by these.
 pub(super) const OPEN_ROWS_MAX: usize = 4_000;
 pub(super) const OPEN_BYTES_MAX: usize = 1 << 20;
+
+/// A clock that goes back by more than this was set back.
+const SET_BACK_MIN: Duration = Duration::from_secs(1);
 
 /// A run that has changed writes about so many rows when the change set is closed.
 const ROWS_PER_RUN: usize = 4;
@@ -85,6 +89,8 @@ pub(super) struct StepPayload {
     /// What the events that it pushes start.
     pub(super) matched: Vec<Matched>,
     pub(super) snapshot: Vec<u8>,
+    /// What that is told apart from, unless it is stored.
+    pub(super) base_image: Option<(BaseDigest, Vec<u8>)>,
     /// What the wait that settles waits for, if that was looked up.
     pub(super) settling: Option<WaitCondition>,
 }
@@ -101,6 +107,12 @@ pub(crate) struct Shard {
     pub(crate) schedules: Schedules,
     /// Where its steps run.
     pub(super) node: Node,
+    /// Modules of held tasks that the log has told of.
+    pub(super) warned_of: HashSet<ModuleDigest>,
+    /// Crons that cannot be read.
+    pub(super) held_crons: HashSet<CronId>,
+    /// Tasks that run alone, those first that fewer hosts did not survive.
+    pub(super) suspects: BTreeSet<(u8, TaskKey)>,
     /// What waits for the commit of the change set that is open.
     pub(super) post_commit: PostCommit,
     /// Modules that may not be needed any more: to be looked at when the change set is closed.
@@ -153,6 +165,9 @@ impl Shard {
             node: Node::new(slots),
             post_commit: PostCommit::default(),
             maybe_unneeded: BTreeSet::new(),
+            warned_of: HashSet::new(),
+            held_crons: HashSet::new(),
+            suspects: BTreeSet::new(),
             runs: HashMap::new(),
             changed_runs: 0,
             new_payload_bytes: 0,
@@ -170,6 +185,17 @@ impl Shard {
             requests_were_last: false,
             idlers: Vec::new(),
         }
+    }
+
+    /// Takes the time of what is decided next.
+    pub(super) fn look_at_clock(&mut self) -> Result<(), StoreError> {
+        let now = self.shared.clock.now();
+        if now < self.now.before(SET_BACK_MIN) {
+            tracing::warn!(from = %self.now, to = %now, "the clock was set back");
+            self.leave(&Work::ReviewCrons { before: None })?;
+        }
+        self.now = now;
+        Ok(())
     }
 
     /// Has the caller answered once what was decided is durable.
@@ -369,18 +395,46 @@ impl Shard {
         self.follow_ups.push_back((id, event));
     }
 
+    /// Has a task wait until it can run alone.
+    pub(super) fn suspect(&mut self, (id, task): TaskKey, run: &Run) {
+        let lost_hosts = run.task(task).map_or(0, |task| task.lost_hosts);
+        tracing::warn!(run.id = %id, lost_hosts, "a step runs alone: hosts did not survive it");
+        self.suspects.insert((lost_hosts, (id, task)));
+    }
+
     /// Gives free slots to the tasks whose turn it is, and starts their steps.
     pub(super) fn grant_slots(&mut self) -> Result<(), StoreError> {
         while self.node.free_slots() > 0 {
-            let Some((id, task)) = self.queue.pop() else { break };
-            if self.has_work && self.is_to_be_cancelled(id)? {
-                self.cancel(id, Reason::ParentCancelled)?;
+            if let Some((_, key)) = self.suspects.pop_first() {
+                // There are some only when the host has just started. Whoever could not run alone by the time that
+                // others do, runs beside them.
+                if self.node.running() == 0 && !self.is_paused(key.0)? {
+                    self.grant_slot(key)?;
+                    self.node.leave_alone(key);
+                } else if let Some((spec, run)) = self.run(key.0)? {
+                    let since = run.task(key.1).and_then(|task| task.queued_at);
+                    let line = (&spec.workflow, spec.trigger.kind());
+                    self.queue.push(key, line, spec.priority, since.unwrap_or(self.now));
+                }
                 continue;
             }
-            let backlog = self.first_of_backlog(id, task)?;
-            self.apply(id, RunEvent::SlotGranted { task, backlog }, StepPayload::default())?;
+            let Some(key) = self.queue.pop() else { break };
+            self.grant_slot(key)?;
         }
         Ok(())
+    }
+
+    fn grant_slot(&mut self, (id, task): TaskKey) -> Result<(), StoreError> {
+        if self.has_work && self.is_to_be_cancelled(id)? {
+            return self.cancel(id, Reason::ParentCancelled);
+        }
+        let backlog = self.first_of_backlog(id, task)?;
+        self.apply(id, RunEvent::SlotGranted { task, backlog }, StepPayload::default())
+    }
+
+    fn is_paused(&mut self, id: RunId) -> Result<bool, StoreError> {
+        let Some((spec, _)) = self.run(id)? else { return Ok(false) };
+        Ok(self.catalog().workflow(&spec.workflow).is_some_and(|entry| entry.paused))
     }
 
     /// Whether a run goes with one that was cancelled: children are cancelled in portions, and those whose turn
@@ -477,6 +531,7 @@ impl Shard {
 
     pub(super) fn queue_state(&self) -> QueueState {
         let (depth, oldest) = self.queue.waiting();
+        let depth = depth + self.suspects.len();
         QueueState { depth, oldest, running: self.node.running() }
     }
 }

@@ -3,8 +3,6 @@
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use dormouse_core::time::Timestamp;
-
 use super::catalog::Catalog;
 use super::command::Command;
 use super::metrics::{Metrics, QueueState};
@@ -20,8 +18,6 @@ pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) runtime: Runtime,
     pub(super) clock: Clock,
-    /// When this host started.
-    pub(super) up_since: Timestamp,
     /// As of the last commit.
     pub(super) catalog: RwLock<Arc<Catalog>>,
     pub(super) metrics: Metrics,

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::id::{ModuleDigest, RunId, TaskIndex, TaskName, WaitId, WorkflowName};
+use dormouse_core::id::{BaseDigest, ModuleDigest, RunId, TaskIndex, TaskName, WaitId, WorkflowName};
 use dormouse_core::new_run::Target;
 use dormouse_core::request::{Push, Requests};
 use dormouse_core::run::{
@@ -135,7 +135,8 @@ impl Start {
     async fn run(self, shared: Arc<Shared>) {
         let Self { mut request, entry, module, lease, repeated, unchecked, view } = self;
         let (run, task) = (request.run.id, request.task);
-        let link = StepLink { shared: Arc::clone(&shared), run, task, attempt: lease.attempt, repeated };
+        let attempt = lease.attempt;
+        let link = StepLink { shared: Arc::clone(&shared), module, run, task, attempt, repeated };
         let commands = shared.commands.clone();
         let store = shared.store.clone();
         let bytes = move || {
@@ -150,20 +151,19 @@ impl Start {
             }
             request.entry = match load(&shared, entry, &view, run, task) {
                 Ok(entry) => entry,
-                Err(error) => return failed(format!("the state of the task cannot be read: {error}")),
+                Err(error) => return held(format!("the state of the task cannot be read: {error}")),
             };
             // What it shows is not needed any more, however long the step runs.
             drop(view);
             match shared.runtime.load(module, bytes).await {
                 Ok(module) => shared.runtime.run_step(&module, request, Arc::new(link)).await,
-                Err(error) => failed(format!("module {module} cannot be loaded: {error}")),
+                Err(error) => held(format!("module {module} cannot be loaded: {error}")),
             }
         };
         // A run must not hang because this program has a bug.
         let end = AssertUnwindSafe(step).catch_unwind().await;
-        let end = end.unwrap_or_else(|_| {
-            failed("the host failed while it ran the step; its log says more".to_owned())
-        });
+        let end = end
+            .unwrap_or_else(|_| held("the host failed while it ran the step; its log says more".to_owned()));
         let catalog = shared.catalog();
         let mut matched = Vec::with_capacity(end.requests.events.len());
         for Push { key, payload, metadata, .. } in &end.requests.events {
@@ -369,7 +369,7 @@ impl Shard {
             // The step has ended before.
             return Ok(());
         }
-        let StepEnd { ran, outcome, requests, taken } = end;
+        let StepEnd { ran, outcome, requests, taken, base_image } = end;
         self.shared.metrics.step_ended(ran);
         if self.conflicts(&requests)? {
             let event = RunEvent::StepEnded { task, lease, ran, result: StepResult::Conflicted };
@@ -389,8 +389,9 @@ impl Shard {
                 saved = snapshot;
                 self.suspended((run, task), waits, dropped, taken)?
             }
+            StepOutcome::Held { error } => StepResult::Held { reason: Reason::Unloadable, error },
         };
-        let payload = StepPayload { requests, matched, snapshot: saved, settling: None };
+        let payload = StepPayload { requests, matched, snapshot: saved, base_image, settling: None };
         self.apply(run, RunEvent::StepEnded { task, lease, ran, result }, payload)
     }
 
@@ -460,31 +461,27 @@ async fn check_input(shared: &Shared, version: Arc<DeployedVersion>, run: &Arc<R
     let problem = match shared.runtime.blocking(move || version.check_input(&input)).await {
         Ok(Ok(())) => return None,
         Ok(Err(problem)) => problem,
-        // A second attempt would begin without a check.
-        Err(problem) => return Some(ended(Reason::Unloadable, problem, false)),
+        Err(problem) => return Some(held(problem)),
     };
     let problem = format!("the input does not fit the schema of `{}`: {problem}", run.workflow);
-    Some(ended(Reason::InvalidInput, problem, false))
+    let (reason, error) = (Reason::InvalidInput, TaskError::new(problem));
+    Some(ended(StepOutcome::Failed { reason, error, retryable: false }))
 }
 
-fn failed(message: String) -> StepEnd {
-    ended(Reason::Unloadable, message, true)
+/// The end of a step that could not begin.
+fn held(message: String) -> StepEnd {
+    ended(StepOutcome::Held { error: TaskError::new(message) })
 }
 
 /// The end of a step that came to no instance.
-fn ended(reason: Reason, message: String, retryable: bool) -> StepEnd {
-    let error = TaskError::new(message);
-    StepEnd {
-        ran: Duration::ZERO,
-        outcome: StepOutcome::Failed { reason, error, retryable },
-        requests: Requests::default(),
-        taken: 0,
-    }
+fn ended(outcome: StepOutcome) -> StepEnd {
+    StepEnd { ran: Duration::ZERO, outcome, requests: Requests::default(), taken: 0, base_image: None }
 }
 
 /// What a running step can ask of the host at once.
 struct StepLink {
     shared: Arc<Shared>,
+    module: ModuleDigest,
     run: RunId,
     task: TaskIndex,
     attempt: u32,
@@ -510,6 +507,10 @@ impl StepHost for StepLink {
     fn idempotent_run(&self, workflow: &WorkflowName, key: &str) -> Option<RunId> {
         let row = self.shared.store.view().idempotency(IdempotencyScope::Runs(workflow), key).ok()??;
         (row.expires_at > self.shared.clock.now()).then(|| RunId::from_bytes(row.id))
+    }
+
+    fn base_image(&self, base: BaseDigest) -> Result<Option<Vec<u8>>, String> {
+        self.shared.store.view().base_image(self.module, base).map_err(|error| error.to_string())
     }
 
     fn log(&self, lines: Vec<GuestLine>) {

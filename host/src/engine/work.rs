@@ -105,6 +105,8 @@ impl Shard {
                 self.took_in_if_done(event, rest)
             }
             Work::LookBack(at) => self.look_back(at, begun + PORTION_TIME),
+            Work::TryHeld { after } => self.try_held(after),
+            Work::ReviewCrons { before } => self.review_crons(before, begun + PORTION_TIME),
         }
     }
 
@@ -143,6 +145,19 @@ impl Shard {
             self.follow_up(run, RunEvent::WaitSettled { task, wait: id, outcome });
         }
         Ok(more.then_some(Work::TellWaiters { awaited }))
+    }
+
+    /// Has some of the tasks that are held tried again.
+    fn try_held(&mut self, after: Option<(RunId, TaskIndex)>) -> Result<Option<Work>, StoreError> {
+        let limit = self.node.free_slots().min(PORTION_RUNS);
+        let held = self.rows.held_tasks(after, limit + 1)?;
+        let more = held.len() > limit;
+        let mut last = after;
+        for (run, task) in held.into_iter().take(limit) {
+            last = Some((run, task));
+            self.follow_up(run, RunEvent::RetryDue { task });
+        }
+        Ok(more.then_some(Work::TryHeld { after: last }))
     }
 
     /// Cancels some of the children of a run, the older of those that the rows list.

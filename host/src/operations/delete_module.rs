@@ -32,7 +32,7 @@ fn decide(shard: &mut Shard, digest: ModuleDigest) -> Handled<()> {
             return Err(Error::conflict("module_in_use", text).into());
         }
     }
-    shard.rows.delete_module(digest);
+    shard.rows.delete_module(digest)?;
     shard.forget(digest);
     Ok(())
 }

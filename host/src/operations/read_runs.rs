@@ -29,6 +29,8 @@ pub(crate) struct RunFilter {
     pub(crate) until: Option<Timestamp>,
     pub(crate) parent: Option<RunId>,
     pub(crate) trigger: Option<TriggerFilter>,
+    /// Whether a task of it is held.
+    pub(crate) held: Option<bool>,
 }
 
 /// What started the runs to list.
@@ -97,6 +99,7 @@ fn list_matching<T>(
         let before = earlier(page.after, filter.until.map(|until| RunId::first_at(until.after(ID_LEAD_MAX))));
         match filter.parent {
             Some(parent) => store.visit_newest_children(parent, before, visit)?,
+            None if filter.held == Some(true) => store.visit_held_runs(before, visit)?,
             None => store.visit_run_ids(filter.workflow.as_ref(), filter.status, before, visit)?,
         }
         failed.map_or_else(|| Ok(stretch.paged()), Err)
@@ -140,6 +143,7 @@ fn matches(filter: &RunFilter, spec: &RunSpec, run: &Run) -> bool {
     trigger
         && filter.status.is_none_or(|status| run.status == status)
         && filter.workflow.as_ref().is_none_or(|workflow| spec.workflow == *workflow)
+        && filter.held.is_none_or(|held| run.tasks.iter().any(|task| task.held > 0) == held)
         && filter.since.is_none_or(|since| spec.created_at >= since)
         && filter.until.is_none_or(|until| spec.created_at < until)
         && spec.metadata.contains_all(&filter.metadata)

@@ -148,9 +148,19 @@ impl Runtime {
         digest: ModuleDigest,
         bytes: impl FnOnce() -> Result<Vec<u8>, String> + Send,
     ) -> Result<Arc<Module>, LoadError> {
-        let place = self.0.modules.pending(digest);
-        let module = place.get_or_try_init(|| prepare::load(&self.0, digest, bytes)).await?;
-        Ok(module.clone())
+        let Inner { modules, clock, .. } = &*self.0;
+        let place = modules.pending(digest);
+        let load = || async {
+            if let Some(problem) = modules.refusal(digest, clock.stopwatch()) {
+                return Err(LoadError::StillRefused { problem });
+            }
+            prepare::load(&self.0, digest, bytes).await.inspect_err(|error| {
+                if let LoadError::Refused(_) = error {
+                    modules.refused(digest, clock.stopwatch(), error.to_string());
+                }
+            })
+        };
+        Ok(place.get_or_try_init(load).await?.clone())
     }
 
     /// Lets go of the compiled form of a module that nothing needs now.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use dormouse_core::id::BaseDigest;
 use dormouse_core::request::Requests;
 use dormouse_core::run::{Reason, TaskError};
 
@@ -10,6 +11,7 @@ use super::ctx::{Ctx, StepCtx};
 use super::engine::Inner;
 use super::failure;
 use super::instance::{Guest, Held};
+use super::limits::MEMORIES_MAX;
 use super::module::Module;
 use super::snapshot::{Snapshot, SnapshotError};
 use super::step::{StepEnd, StepEntry, StepHost, StepOutcome, StepRequest};
@@ -36,39 +38,51 @@ pub(super) async fn execute(
     let turn = inner.processors.turn();
     let ctx = Ctx::new(clock.clone(), memory_bytes_max, turn.clone());
     let logs = ctx.logs.clone();
-    let ended = supervised(run(clock, module, request, host, ctx), &logs, &turn, started, time_left).await;
+    let mut base_image = None;
+    let ended = supervised(run(inner, module, request, host, ctx), &logs, &turn, started, time_left).await;
     logs.finish();
     let (outcome, requests) = match ended {
-        Ok(Ok(ended)) => ended,
-        Ok(Err(Ended::ByGuest(error))) => {
+        Ok(Ok(Ended { outcome, requests, base_image: base })) => {
+            base_image = base;
+            (outcome, requests)
+        }
+        Ok(Err(Broken::ByGuest(error))) => {
             (failure::of_guest(&error, &logs.last_errors()), Requests::default())
         }
-        Ok(Err(Ended::ForGood(reason, message))) => (failed(reason, message, false), Requests::default()),
+        Ok(Err(Broken::ForGood(reason, message))) => (failed(reason, message, false), Requests::default()),
+        Ok(Err(Broken::Unloadable(problem))) => {
+            (StepOutcome::Held { error: TaskError::new(problem.to_string()) }, Requests::default())
+        }
         Err(TimedOut) => {
             let message = format!("the attempt ran for longer than its execution timeout of {timeout:?}");
             (failed(Reason::ExecutionTimeout, message, true), Requests::default())
         }
     };
-    StepEnd { ran: started.elapsed().saturating_sub(turn.waited()), outcome, requests, taken }
+    let ran = started.elapsed().saturating_sub(turn.waited());
+    StepEnd { ran, outcome, requests, taken, base_image }
+}
+
+/// What a step came to.
+struct Ended {
+    outcome: StepOutcome,
+    requests: Requests,
+    /// That of a snapshot.
+    base_image: Option<(BaseDigest, Vec<u8>)>,
 }
 
 /// Why a step did not come to a result.
-enum Ended {
+enum Broken {
     /// A call of the guest did not return.
     ByGuest(wasmtime::Error),
     /// Another attempt would only repeat it.
     ForGood(Reason, String),
+    /// It has not begun: this host cannot read its snapshot.
+    Unloadable(SnapshotError),
 }
 
-impl From<wasmtime::Error> for Ended {
+impl From<wasmtime::Error> for Broken {
     fn from(error: wasmtime::Error) -> Self {
         Self::ByGuest(error)
-    }
-}
-
-impl From<SnapshotError> for Ended {
-    fn from(error: SnapshotError) -> Self {
-        Self::ForGood(Reason::Unloadable, error.to_string())
     }
 }
 
@@ -77,15 +91,16 @@ pub(super) fn failed(reason: Reason, message: String, retryable: bool) -> StepOu
 }
 
 async fn run(
-    clock: &Clock,
+    inner: &Inner,
     module: &Module,
     mut request: StepRequest,
     host: Arc<dyn StepHost>,
     ctx: Ctx,
-) -> Result<(StepOutcome, Requests), Ended> {
+) -> Result<Ended, Broken> {
+    let clock = &inner.clock;
     let mut guest = Guest::new(&module.prepared, ctx).await?;
     let held = guest.held();
-    let step = StepCtx::new(request.run.clone(), request.attempt, host);
+    let step = StepCtx::new(request.run.clone(), request.attempt, Arc::clone(&host));
     let (monotonic, result) = match std::mem::take(&mut request.entry) {
         StepEntry::Start { parents, failure } => {
             let context = convert::task_context(&request, parents, failure);
@@ -94,7 +109,7 @@ async fn run(
             (monotonic, guest.start(&context).await?)
         }
         StepEntry::Resume { snapshot, settled } => {
-            let snapshot = Snapshot::decode(&snapshot, module.digest, &module.base)?;
+            let snapshot = read(inner, module, &*host, &snapshot).map_err(Broken::Unloadable)?;
             guest.load(&module.base, &snapshot.changes).await?;
             let monotonic = Monotonic::resume(clock, snapshot.monotonic, snapshot.taken_at);
             guest.ctx().begin(step, monotonic);
@@ -102,19 +117,49 @@ async fn run(
         }
     };
     let returned = convert::returned(result).await;
-    let returned = returned.map_err(|problem| Ended::ForGood(Reason::InvalidResult, problem))?;
+    let returned = returned.map_err(|problem| Broken::ForGood(Reason::InvalidResult, problem))?;
+    let mut base_image = None;
     let outcome = match returned {
         Returned::Completed(output) => StepOutcome::Completed { output },
         Returned::Failed { error, retryable } => {
             let outcome = StepOutcome::Failed { reason: Reason::Error, error, retryable };
-            return Ok((outcome, Requests::default()));
+            return Ok(Ended { outcome, requests: Requests::default(), base_image });
         }
         Returned::Suspended { waits, dropped } => {
             let snapshot = snapshot(clock, module, &mut guest, &held, monotonic).await?;
+            let is_stored = |base| matches!(host.base_image(base), Ok(Some(_)));
+            base_image = module.base_to_store(is_stored).map(|image| (module.base.digest, image));
             StepOutcome::Suspended { waits, dropped, snapshot }
         }
     };
-    Ok((outcome, guest.ctx().take_requests()))
+    Ok(Ended { outcome, requests: guest.ctx().take_requests(), base_image })
+}
+
+/// Reads a snapshot as one that is told apart from the base image that the module has on this host.
+fn read(
+    inner: &Inner,
+    module: &Module,
+    host: &dyn StepHost,
+    bytes: &[u8],
+) -> Result<Snapshot, SnapshotError> {
+    let found = match Snapshot::decode(bytes, module.digest, &module.base) {
+        Err(SnapshotError::Base { found }) => found,
+        read => return read,
+    };
+    let memory_bytes_max = inner.memory_bytes_max.saturating_mul(u64::from(MEMORIES_MAX));
+    let stored = module.stored_base(found, || host.base_image(found), memory_bytes_max)?;
+    if stored.handles != module.base.handles {
+        let (then, now) = (stored.handles.join(", "), module.base.handles.join(", "));
+        return Err(SnapshotError::Handles { then, now });
+    }
+    let snapshot = Snapshot::decode(bytes, module.digest, &stored)?;
+    let changes = snapshot.changes.rebased(&stored, &module.base);
+    if !changes.fits(&module.base) {
+        return Err(SnapshotError::Damaged(
+            "its memory is smaller than that of a fresh instance on this host",
+        ));
+    }
+    Ok(Snapshot { changes, ..snapshot })
 }
 
 async fn snapshot(
@@ -123,16 +168,17 @@ async fn snapshot(
     guest: &mut Guest<'_>,
     held: &Held,
     monotonic: Monotonic,
-) -> Result<Vec<u8>, Ended> {
+) -> Result<Vec<u8>, Broken> {
     if guest.held() != *held {
         let more = guest.held_besides(held);
         let message = match more.as_slice() {
             [] => "the task has closed a resource that it got in `init`; keep it open".to_owned(),
             more => format!("the task holds {}; close it before you sleep", more.join(", ")),
         };
-        return Err(Ended::ForGood(Reason::HandleHeld, message));
+        return Err(Broken::ForGood(Reason::HandleHeld, message));
     }
     let changes = guest.changes(&module.base).await?;
     let snapshot = Snapshot { taken_at: clock.now(), monotonic: monotonic.reading(), changes };
-    Ok(snapshot.encode(module.digest, &module.base)?)
+    let encoded = snapshot.encode(module.digest, &module.base);
+    encoded.map_err(|error| Broken::ForGood(Reason::Limit, error.to_string()))
 }

@@ -1,5 +1,6 @@
 //! Memories and globals as bytes: the base image of a module, and what a task changed of it.
 
+use dormouse_core::id::BaseDigest;
 use sha2::{Digest, Sha256};
 
 use super::instrument::PATCH_BYTES_MAX;
@@ -20,15 +21,16 @@ pub(super) struct State {
 /// The state of an instance after `init`: what snapshots are told apart from.
 #[derive(Debug)]
 pub(super) struct BaseImage {
-    /// Of sizes, bytes and globals.
-    pub(super) digest: [u8; 32],
-    pub(super) memories: Vec<Vec<u8>>,
-    /// How many globals there are.
-    pub(super) globals: usize,
+    /// Of the state.
+    pub(super) digest: BaseDigest,
+    pub(super) state: State,
+    /// The kinds of the resources that the host holds for the instance, in the order in which `init` took them:
+    /// the memory names them by their numbers.
+    pub(super) handles: Vec<String>,
 }
 
 impl BaseImage {
-    pub(super) fn new(state: State) -> Self {
+    pub(super) fn new(state: State, handles: Vec<String>) -> Self {
         let mut hash = Sha256::new();
         for memory in &state.memories {
             hash.update((memory.len() as u64).to_le_bytes());
@@ -36,13 +38,14 @@ impl BaseImage {
         }
         hash.update(u64::MAX.to_le_bytes());
         state.globals.iter().for_each(|word| hash.update(word.to_le_bytes()));
-        Self { digest: hash.finalize().into(), memories: state.memories, globals: state.globals.len() }
+        Self { digest: BaseDigest::from_bytes(hash.finalize().into()), state, handles }
     }
 
     /// A page of a memory; zeros where the memory was shorter.
     fn page(&self, memory: usize, page: usize) -> &[u8] {
         let at = page * PAGE_BYTES;
-        self.memories.get(memory).and_then(|bytes| bytes.get(at..at + PAGE_BYTES)).unwrap_or(&ZEROS)
+        let memory = self.state.memories.get(memory);
+        memory.and_then(|bytes| bytes.get(at..at + PAGE_BYTES)).unwrap_or(&ZEROS)
     }
 }
 
@@ -105,7 +108,7 @@ impl Changes {
     pub(super) fn fits(&self, base: &BaseImage) -> bool {
         let pages_of = |bytes: usize| u32::try_from(bytes / WASM_PAGE_BYTES).unwrap_or(u32::MAX);
         let mut changed: u64 = 0;
-        for (memory, before) in self.memories.iter().zip(&base.memories) {
+        for (memory, before) in self.memories.iter().zip(&base.state.memories) {
             let mut end = 0;
             for run in &memory.runs {
                 let Some(next) = run.first.checked_add(run.count).filter(|_| run.first >= end) else {
@@ -119,9 +122,26 @@ impl Changes {
                 return false;
             }
         }
-        self.memories.len() == base.memories.len()
-            && self.globals.len() == base.globals
+        self.memories.len() == base.state.memories.len()
+            && self.globals.len() == base.state.globals.len()
             && changed * PAGE_BYTES as u64 == self.delta.len() as u64
+    }
+
+    /// The changes that lead from another base image to the same state. They must fit the one that they are of.
+    pub(super) fn rebased(&self, from: &BaseImage, to: &BaseImage) -> Self {
+        let mut rebased = Self { globals: self.globals.clone(), ..Self::default() };
+        let mut delta = self.delta.chunks_exact(PAGE_BYTES);
+        for (index, (memory, before)) in self.memories.iter().zip(&from.state.memories).enumerate() {
+            let mut bytes = before.clone();
+            bytes.resize(memory.pages as usize * WASM_PAGE_BYTES, 0);
+            for page in memory.runs.iter().flat_map(|run| run.first..run.first + run.count) {
+                let page = page as usize * PAGE_BYTES..(page as usize + 1) * PAGE_BYTES;
+                let delta = delta.next().unwrap_or(&ZEROS);
+                bytes[page].iter_mut().zip(delta).for_each(|(byte, delta)| *byte ^= delta);
+            }
+            rebased.add_memory(to, index, &bytes);
+        }
+        rebased
     }
 
     /// What to write into a fresh instance so that its memories are as they were. They must fit
@@ -147,7 +167,7 @@ impl Changes {
                     page += count;
                 }
             }
-            let before = base.memories.get(index).map_or(0, Vec::len);
+            let before = base.state.memories.get(index).map_or(0, Vec::len);
             if !bytes.is_empty() || memory.pages as usize * WASM_PAGE_BYTES > before {
                 patches.push(patch(bytes));
             }

@@ -7,7 +7,6 @@ use dormouse_core::workflow::Workflow;
 
 use super::definition;
 use super::engine::Inner;
-use super::image::BaseImage;
 use super::module::Module;
 use super::prepare::{Compiled, compile, digest_of, fresh, link};
 use super::refusal::{NotSnapshottable, Refusal};
@@ -39,19 +38,18 @@ pub(super) async fn inspect(inner: &Arc<Inner>, bytes: Vec<u8>) -> Result<Inspec
     let size_bytes = bytes.len() as u64;
     let Compiled { component, imports } = compile(inner, digest, bytes).await?;
     let prepared = link(inner, &component)?;
-    let (state, declared) = fresh(inner, &prepared, true).await?;
+    let (base, declared) = fresh(inner, &prepared, true).await?;
     let definition::Checked { workflows, warnings } = definition::check(declared, inner.memory_bytes_max)?;
-    let base = BaseImage::new(state);
     let (again, _) = fresh(inner, &prepared, false).await?;
-    if BaseImage::new(again).digest != base.digest {
+    if again.digest != base.digest {
         return Err(NotSnapshottable::Unstable.into());
     }
     let image = ImageSize {
-        memories_bytes: base.memories.iter().map(|memory| memory.len() as u64).collect(),
-        globals: base.globals,
+        memories_bytes: base.state.memories.iter().map(|memory| memory.len() as u64).collect(),
+        globals: base.state.globals.len(),
     };
     // The next step finds it ready.
-    let module = Arc::new(Module { digest, prepared, base: Arc::new(base) });
+    let module = Arc::new(Module::new(digest, prepared, base));
     inner.modules.pending(digest).get_or_init(|| async { module }).await;
     Ok(Inspection { digest, size_bytes, workflows, imports, warnings, image })
 }

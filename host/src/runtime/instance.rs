@@ -137,6 +137,11 @@ impl<'a> Guest<'a> {
         load.call_async(&mut self.store, (&words,)).await
     }
 
+    /// The kinds of the resources that the host holds for the instance, in the order of their numbers.
+    pub(super) fn handles(&mut self) -> Vec<String> {
+        self.ctx().table.iter_mut().map(|entry| kind(entry).to_owned()).collect()
+    }
+
     /// The kinds of the resources that the host holds now and did not hold then.
     pub(super) fn held_besides(&mut self, held: &Held) -> Vec<&'static str> {
         let now = self.held();

@@ -210,7 +210,7 @@ pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use dormouse_core::id::{RunId, WorkflowName};
+    use dormouse_core::id::{BaseDigest, RunId, WorkflowName};
     use dormouse_core::new_run::Target;
     use dormouse_core::time::Timestamp;
     use dormouse_core::workflow::Json;
@@ -228,6 +228,10 @@ mod tests {
 
         fn idempotent_run(&self, _: &WorkflowName, _: &str) -> Option<RunId> {
             None
+        }
+
+        fn base_image(&self, _: BaseDigest) -> Result<Option<Vec<u8>>, String> {
+            Ok(None)
         }
 
         fn log(&self, lines: Vec<GuestLine>) {

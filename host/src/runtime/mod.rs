@@ -2,7 +2,7 @@
 //!
 //! - `engine`: the surface. `prepare`, `inspect`, `module`, `disk`: from bytes to a ready module.
 //! - `instrument`: what is added to a component so that its state can be read and written.
-//! - `execute`: one step. `instance`, `image`, `snapshot`: its instance and state.
+//! - `execute`: one step. `instance`, `image`, `snapshot`, `stored_base`: its instance and state.
 //! - `probe`: how long all that takes.
 //! - `ctx`, `cap`, `wasi`, `limits`, `budget`, `logs`: what a guest may touch and use up.
 
@@ -30,6 +30,7 @@ mod processors;
 mod refusal;
 mod snapshot;
 mod step;
+mod stored_base;
 mod supervise;
 mod ticker;
 mod wasi;

@@ -13,7 +13,7 @@ use super::bindings::definitions;
 use super::ctx::Ctx;
 use super::engine::Inner;
 use super::failure::explain;
-use super::image::{BaseImage, State};
+use super::image::BaseImage;
 use super::instance::{Guest, Prepared};
 use super::instrument;
 use super::interfaces;
@@ -39,8 +39,7 @@ pub(super) async fn load(
     digest: ModuleDigest,
     bytes: impl FnOnce() -> Result<Vec<u8>, String>,
 ) -> Result<Arc<Module>, LoadError> {
-    let refused = |source| LoadError::Refused { digest, source };
-    let unreadable = |problem| LoadError::Bytes { digest, problem };
+    let unreadable = |problem| LoadError::Bytes { problem };
     let cache = inner.clone();
     let found = inner.blocking(move || cache.disk.load(digest, &cache.engine)).await.map_err(unreadable)?;
     let component = match found {
@@ -49,18 +48,18 @@ pub(super) async fn load(
             let bytes = bytes().map_err(unreadable)?;
             let found = digest_of(&bytes);
             if found != digest {
-                return Err(LoadError::WrongBytes { digest, found });
+                return Err(LoadError::WrongBytes { found });
             }
-            compile(inner, digest, bytes).await.map_err(refused)?.component
+            compile(inner, digest, bytes).await?.component
         }
     };
     let shared = inner.clone();
     let ready = inner.on_guest_threads(async move {
         let prepared = link(&shared, &component)?;
-        let (state, _) = fresh(&shared, &prepared, false).await?;
-        Ok(Arc::new(Module { digest, prepared, base: Arc::new(BaseImage::new(state)) }))
+        let (base, _) = fresh(&shared, &prepared, false).await?;
+        Ok::<_, Refusal>(Arc::new(Module::new(digest, prepared, base)))
     });
-    ready.await.map_err(unreadable)?.map_err(refused)
+    Ok(ready.await.map_err(unreadable)??)
 }
 
 /// Checks a component, then finds it compiled on disk, or instruments and compiles it and keeps the
@@ -105,12 +104,12 @@ pub(super) fn link(inner: &Inner, component: &Component) -> Result<Prepared, Ref
     pre.and_then(Prepared::new).map_err(|error| Refusal::InterfaceMismatch { problem: format!("{error:#}") })
 }
 
-/// The state of a fresh instance and, if it is to be asked, what it declares.
+/// The base image and, if the instance is to be asked, what it declares.
 pub(super) async fn fresh(
     inner: &Inner,
     prepared: &Prepared,
     ask: bool,
-) -> Result<(State, Vec<definitions::Workflow>), Refusal> {
+) -> Result<(BaseImage, Vec<definitions::Workflow>), Refusal> {
     let _room = inner.room.acquire().await;
     let _running = inner.ticker.running();
     let turn = inner.processors.turn();
@@ -123,11 +122,12 @@ pub(super) async fn fresh(
         };
         let mut guest = Guest::new(prepared, ctx).await.map_err(failed("init"))?;
         let state = guest.state().await.map_err(failed("init"))?;
+        let base = BaseImage::new(state, guest.handles());
         let declared = match ask {
             true => guest.definition().await.map_err(failed("definition"))?,
             false => Vec::new(),
         };
-        Ok((state, declared))
+        Ok((base, declared))
     };
     supervised(work, &logs, &turn, inner.clock.stopwatch(), INIT_TIMEOUT).await.unwrap_or_else(|TimedOut| {
         let problem = format!("it ran for longer than {INIT_TIMEOUT:?}");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_core::id::{RunId, TaskIndex, Version, WorkflowName};
+use dormouse_core::id::{BaseDigest, RunId, TaskIndex, Version, WorkflowName};
 use dormouse_core::new_run::Target;
 use dormouse_core::run::{RunSpec, Trigger};
 use dormouse_core::workflow::{Json, Metadata, Priority};
@@ -153,6 +153,10 @@ impl StepHost for Nobody {
 
     fn idempotent_run(&self, _: &WorkflowName, _: &str) -> Option<RunId> {
         None
+    }
+
+    fn base_image(&self, _: BaseDigest) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
     }
 
     fn log(&self, _: Vec<GuestLine>) {}

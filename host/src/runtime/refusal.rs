@@ -94,12 +94,15 @@ pub(crate) enum NotSnapshottable {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum LoadError {
-    #[error("the bytes of module {digest} cannot be read: {problem}")]
-    Bytes { digest: ModuleDigest, problem: String },
-    #[error("the bytes kept for module {digest} are those of {found}")]
-    WrongBytes { digest: ModuleDigest, found: ModuleDigest },
-    #[error("module {digest} is refused by this host")]
-    Refused { digest: ModuleDigest, source: Refusal },
+    #[error("its bytes cannot be read: {problem}")]
+    Bytes { problem: String },
+    #[error("the bytes kept for it are those of {found}")]
+    WrongBytes { found: ModuleDigest },
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It was refused a moment ago, and was not tried again.
+    #[error("{problem}")]
+    StillRefused { problem: String },
 }
 
 fn listed(names: &[String]) -> String {

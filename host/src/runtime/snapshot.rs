@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use dormouse_core::id::ModuleDigest;
+use dormouse_core::id::{BaseDigest, ModuleDigest};
 use dormouse_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +50,16 @@ pub(super) enum SnapshotError {
     Version { found: u8 },
     #[error("the snapshot is of module {found}")]
     Module { found: ModuleDigest },
-    #[error("the snapshot was taken of an instance that began with another memory")]
-    Base,
+    #[error(
+        "the snapshot was taken of an instance that began with another memory, of which this host knows nothing"
+    )]
+    Base { found: BaseDigest },
+    #[error(
+        "the snapshot was taken of an instance that held {then} after `init`, and on this host it holds {now}"
+    )]
+    Handles { then: String, now: String },
+    #[error("the base image that is stored for the snapshot cannot be read: {0}")]
+    StoredBase(String),
     #[error("the snapshot is damaged: {0}")]
     Damaged(&'static str),
 }
@@ -89,7 +97,7 @@ impl Snapshot {
         body.extend_from_slice(&self.changes.delta);
         let header = Header {
             module: module.to_bytes(),
-            base: base.digest,
+            base: base.digest.to_bytes(),
             taken_at_millis: self.taken_at.as_millis(),
             monotonic_nanos: self.monotonic,
             body_bytes: u32::try_from(body.len()).map_err(too_large)?,
@@ -111,7 +119,7 @@ impl Snapshot {
     ) -> Result<Self, SnapshotError> {
         let (digest, snapshot) = Self::read(bytes, module)?;
         if digest != base.digest {
-            return Err(SnapshotError::Base);
+            return Err(SnapshotError::Base { found: digest });
         }
         if !snapshot.changes.fits(base) {
             return Err(SnapshotError::Damaged("its pages do not fit the memory"));
@@ -120,7 +128,7 @@ impl Snapshot {
     }
 
     /// The same with any base image, whose digest comes with it.
-    fn read(bytes: &[u8], module: ModuleDigest) -> Result<([u8; 32], Self), SnapshotError> {
+    fn read(bytes: &[u8], module: ModuleDigest) -> Result<(BaseDigest, Self), SnapshotError> {
         let damaged = SnapshotError::Damaged;
         let (version, bytes) = bytes.split_first().ok_or(damaged("it is empty"))?;
         if *version != VERSION {
@@ -145,7 +153,10 @@ impl Snapshot {
             delta: delta.to_vec(),
         };
         let taken_at = Timestamp::from_millis(header.taken_at_millis);
-        Ok((header.base, Self { taken_at, monotonic: header.monotonic_nanos, changes }))
+        Ok((
+            BaseDigest::from_bytes(header.base),
+            Self { taken_at, monotonic: header.monotonic_nanos, changes },
+        ))
     }
 }
 
@@ -204,11 +215,11 @@ mod tests {
             bytes
         };
         let memories = (0..1 + numbers.next(2)).map(|_| memory(numbers)).collect();
-        BaseImage::new(State { memories, globals: vec![5, u64::MAX] })
+        BaseImage::new(State { memories, globals: vec![5, u64::MAX] }, Vec::new())
     }
 
     fn changed(base: &BaseImage, numbers: &mut Numbers) -> State {
-        let mut memories = base.memories.clone();
+        let mut memories = base.state.memories.clone();
         for memory in &mut memories {
             memory.resize(memory.len() + 65_536 * numbers.next(3), 0);
             for _ in 0..numbers.next(40) {
@@ -230,7 +241,7 @@ mod tests {
 
     /// What `dormouse-load-memory-N` does.
     fn restore(base: &BaseImage, snapshot: &Snapshot) -> State {
-        let mut memories = base.memories.clone();
+        let mut memories = base.state.memories.clone();
         for (index, memory) in memories.iter_mut().enumerate() {
             memory.resize(snapshot.changes.memories[index].pages as usize * 65_536, 0);
         }
@@ -261,9 +272,28 @@ mod tests {
     }
 
     #[test]
+    fn a_state_comes_back_from_another_base_image() {
+        let mut numbers = Numbers(3);
+        for _ in 0..60 {
+            let (from, to) = (base(&mut numbers), base(&mut numbers));
+            let state = changed(&from, &mut numbers);
+            let taken = snapshot(&from, &state);
+            let changes = taken.changes.rebased(&from, &to);
+            // An instance has its memories, and each is never smaller than it begins.
+            let pairs = state.memories.iter().zip(&to.state.memories);
+            let is_one = state.memories.len() == to.state.memories.len()
+                && pairs.into_iter().all(|(now, fresh)| now.len() >= fresh.len());
+            assert_eq!(changes.fits(&to), is_one);
+            if is_one {
+                assert!(restore(&to, &Snapshot { changes, ..taken }) == state);
+            }
+        }
+    }
+
+    #[test]
     fn one_changed_byte_costs_a_few() {
-        let base = BaseImage::new(State { memories: vec![vec![3; 1 << 20]], globals: vec![] });
-        let mut state = State { memories: base.memories.clone(), globals: vec![] };
+        let base = BaseImage::new(State { memories: vec![vec![3; 1 << 20]], globals: vec![] }, Vec::new());
+        let mut state = State { memories: base.state.memories.clone(), globals: vec![] };
         state.memories[0][70_000] = 4;
         assert!(snapshot(&base, &state).encode(module(), &base).unwrap().len() < 150);
     }
@@ -291,13 +321,16 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_only_for_its_own_module_and_base_image() {
-        let base = BaseImage::new(State { memories: vec![vec![0; 65_536]], globals: vec![1] });
-        let other = BaseImage::new(State { memories: vec![vec![0; 65_536]], globals: vec![2] });
-        let state = State { memories: base.memories.clone(), globals: vec![1] };
+        let base = BaseImage::new(State { memories: vec![vec![0; 65_536]], globals: vec![1] }, Vec::new());
+        let other = BaseImage::new(State { memories: vec![vec![0; 65_536]], globals: vec![2] }, Vec::new());
+        let state = State { memories: base.state.memories.clone(), globals: vec![1] };
         let bytes = snapshot(&base, &state).encode(module(), &base).unwrap();
         let stranger = ModuleDigest::from_bytes([8; 32]);
         assert_eq!(Snapshot::decode(&bytes, stranger, &base), Err(SnapshotError::Module { found: module() }));
-        assert_eq!(Snapshot::decode(&bytes, module(), &other), Err(SnapshotError::Base));
+        assert_eq!(
+            Snapshot::decode(&bytes, module(), &other),
+            Err(SnapshotError::Base { found: base.digest })
+        );
         let newer = [&[VERSION + 1], &bytes[1..]].concat();
         assert_eq!(
             Snapshot::decode(&newer, module(), &base),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dormouse_core::id::{EventId, RunId, TaskIndex, TaskName, WaitId, WorkflowName};
+use dormouse_core::id::{BaseDigest, EventId, RunId, TaskIndex, TaskName, WaitId, WorkflowName};
 use dormouse_core::log::LogLevel;
 use dormouse_core::new_run::Target;
 use dormouse_core::request::Requests;
@@ -88,13 +88,29 @@ pub(crate) struct StepEnd {
     pub(crate) requests: Requests,
     /// How many of the settled waits, from the front, it was told of.
     pub(crate) taken: usize,
+    /// The base image that its snapshot is told apart from, unless that is stored.
+    pub(crate) base_image: Option<(BaseDigest, Vec<u8>)>,
 }
 
 #[derive(Debug)]
 pub(crate) enum StepOutcome {
-    Completed { output: Json },
-    Failed { reason: Reason, error: TaskError, retryable: bool },
-    Suspended { waits: Vec<Wait>, dropped: Vec<WaitId>, snapshot: Vec<u8> },
+    Completed {
+        output: Json,
+    },
+    Failed {
+        reason: Reason,
+        error: TaskError,
+        retryable: bool,
+    },
+    Suspended {
+        waits: Vec<Wait>,
+        dropped: Vec<WaitId>,
+        snapshot: Vec<u8>,
+    },
+    /// The module or the state could not be loaded here: nothing has happened.
+    Held {
+        error: TaskError,
+    },
 }
 
 /// What a running step needs of the host besides its sandbox.
@@ -104,6 +120,13 @@ pub(crate) trait StepHost: Send + Sync + 'static {
 
     /// The id of the run that holds this idempotency key, if there is one.
     fn idempotent_run(&self, workflow: &WorkflowName, key: &str) -> Option<RunId>;
+
+    /// A base image of the module that was stored with a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    fn base_image(&self, base: BaseDigest) -> Result<Option<Vec<u8>>, String>;
 
     /// Takes log lines of the step, in order, as they come. They are kept whatever becomes of the
     /// step, and this never waits.

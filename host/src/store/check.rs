@@ -55,6 +55,7 @@ pub(crate) type SnapshotReader = fn(&[u8], ModuleDigest) -> std::result::Result<
 const RULES: &[fn(&mut Check<'_>) -> Result] = &[
     catalog::modules,
     catalog::module_bytes,
+    catalog::base_images,
     catalog::workflows,
     catalog::versions,
     runs::specs,
@@ -63,6 +64,7 @@ const RULES: &[fn(&mut Check<'_>) -> Result] = &[
     runs::snapshots,
     runs::task_outputs,
     runs::task_errors,
+    runs::held_tasks,
     indexes::by_status,
     indexes::counts,
     indexes::children,

@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Bound::Unbounded;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -27,6 +28,7 @@ use super::view::{Base, View};
 #[cfg(test)]
 use super::working_set::WorkingSet;
 use super::{migrate, tables};
+use crate::panic;
 
 /// A checkpoint begins when so many bytes of changes have gathered in memory and in the log. More
 /// would make a restart longer and the memory larger; larger transactions gain nothing.
@@ -355,7 +357,10 @@ impl Inner {
     /// Writes what the checkpoint holds into the database, and shows it from there.
     fn write_checkpoint(&self) {
         let Some(Checkpoint { layers, up_to }) = self.lock().checkpoint.clone() else { return };
-        let written = write(&self.opened.database, &layers, up_to).and_then(|()| self.opened.base());
+        let write = || write(&self.opened.database, &layers, up_to).and_then(|()| self.opened.base());
+        // Commits wait for the end of the checkpoint, however it ends.
+        let written = catch_unwind(AssertUnwindSafe(write))
+            .unwrap_or_else(|panic| Err(StoreError::Panicked(panic::message(&*panic).to_owned())));
         let mut commits = self.lock();
         let freed = written.and_then(|base| {
             let newer = self.view().layers()[layers.len()..].to_vec();

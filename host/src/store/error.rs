@@ -29,6 +29,9 @@ pub(crate) enum StoreError {
         #[source]
         source: postcard::Error,
     },
+    /// Writing into the database panicked, which a damaged file can bring about.
+    #[error("the database panicked: {0}")]
+    Panicked(String),
     /// The log of change sets cannot be written.
     #[error("the log failed")]
     Log(#[source] std::io::Error),

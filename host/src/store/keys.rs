@@ -2,7 +2,8 @@
 //! Numbers are big endian, names end in a zero byte, free texts follow their length.
 
 use dormouse_core::id::{
-    CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
+    BaseDigest, CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId,
+    WorkflowName,
 };
 use dormouse_core::run::{Status, TaskTimer};
 use dormouse_core::time::Timestamp;
@@ -85,6 +86,7 @@ fixed_width! {
     EventId: 16, Self::to_bytes, |b| Ok(Self::from_bytes(b));
     CronId: 16, Self::to_bytes, |b| Ok(Self::from_bytes(b));
     ScheduledId: 16, Self::to_bytes, |b| Ok(Self::from_bytes(b));
+    BaseDigest: 32, Self::to_bytes, |b| Ok(Self::from_bytes(b));
     ModuleDigest: 32, Self::to_bytes, |b| Ok(Self::from_bytes(b));
     Namespace: 4, |n| n.0.to_be_bytes(), |b| Ok(Self(u32::from_be_bytes(b)));
     TaskIndex: 1, |t| [t.0], |[b]| Ok(Self(b));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use dormouse_core::id::{
-    CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WorkflowName,
+    BaseDigest, CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WorkflowName,
 };
 use dormouse_core::run::{Part, Run, RunSpec, Status};
 use dormouse_core::time::Timestamp;
@@ -54,6 +54,11 @@ pub(crate) trait Read: Source + Sized {
     /// The component as it was uploaded.
     fn module_bytes(&self, digest: ModuleDigest) -> Result<Option<Vec<u8>>> {
         self.get(tables::MODULE_BYTES, digest)
+    }
+
+    /// What snapshots of a module may be told apart from.
+    fn base_image(&self, module: ModuleDigest, base: BaseDigest) -> Result<Option<Vec<u8>>> {
+        self.get(tables::BASE_IMAGES, (module, base))
     }
 
     /// All modules, the latest upload first.
@@ -360,6 +365,33 @@ pub(crate) trait Read: Source + Sized {
     /// The ends of steps of which the runs have not heard.
     fn held_ends(&self) -> Result<Vec<((RunId, TaskIndex), HeldEnd)>> {
         self.scan(tables::HELD_ENDS, Span::all())?.collect()
+    }
+
+    /// Up to `limit` tasks that are held, which come after this one.
+    fn held_tasks(&self, after: Option<(RunId, TaskIndex)>, limit: usize) -> Result<Vec<(RunId, TaskIndex)>> {
+        self.scan_keys(tables::HELD_TASKS, Span::all().after(after))?.take(limit).collect()
+    }
+
+    /// How many tasks are held.
+    fn count_held_tasks(&self) -> Result<usize> {
+        self.scan_keys(tables::HELD_TASKS, Span::all())?.try_fold(0, |count, key| key.map(|_| count + 1))
+    }
+
+    /// The runs that have a held task, newest first, older than `before`.
+    fn visit_held_runs(
+        &self,
+        before: Option<RunId>,
+        mut visit: impl FnMut(RunId) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let span = Span::all().before(before.map(|run| (run, TaskIndex(0))));
+        let mut last = None;
+        for entry in self.scan_keys_in(tables::HELD_TASKS, span, Order::Descending)? {
+            let (run, _) = entry?;
+            if last.replace(run) != Some(run) && visit(run).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Up to `limit` of those who wait for the end of a run.

@@ -184,6 +184,11 @@ pub(crate) enum Work {
     MakeRoom { workflow: WorkflowName, index: u8, key: String, room: u32, made_before: RunId },
     /// An event is to start the runs of the subscriptions that come after this one.
     StartSubscribers { event: EventId, after: Option<SubscriptionPlace> },
+    /// The host has just started: held tasks that come after this one are to be tried again.
+    TryHeld { after: Option<(RunId, TaskIndex)> },
+    /// The host has just started, or the clock was set back: the next times of crons made earlier than this one
+    /// are to be found anew.
+    ReviewCrons { before: Option<CronId> },
 }
 
 /// Where a subscription stands among those that an event is held against. The order of the fields is theirs.
@@ -436,8 +441,10 @@ pub(crate) struct CronRow {
     pub(crate) declared: bool,
     pub(crate) spec: CronSpec,
     pub(crate) enabled: bool,
-    /// The next nominal time, which its timer is set to. `None` while it is disabled or when its
-    /// workflow has no current version.
+    /// All nominal times up to here are done with: each has fired, or was left out.
+    pub(crate) seen_until: Timestamp,
+    /// The first nominal time after that, which its timer is set to. `None` while it is disabled, when its workflow
+    /// has no current version, or when this host cannot read its expression or its zone.
     pub(crate) next_run_at: Option<Timestamp>,
     pub(crate) last_run_at: Option<Timestamp>,
     pub(crate) last_run: Option<RunId>,

@@ -4,7 +4,8 @@
 use std::marker::PhantomData;
 
 use dormouse_core::id::{
-    CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId, WorkflowName,
+    BaseDigest, CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version, WaitId,
+    WorkflowName,
 };
 use dormouse_core::run::{Run, RunSpec, Status, TaskError};
 use dormouse_core::time::Timestamp;
@@ -59,6 +60,8 @@ tables! {
     META = "meta": String => Vec<u8>;
     MODULES = "modules": ModuleDigest => ModuleRow;
     MODULE_BYTES = "module-bytes": ModuleDigest => Vec<u8>;
+    /// What snapshots of the module are told apart from, as the runtime wrote it.
+    BASE_IMAGES = "base-images": (ModuleDigest, BaseDigest) => Vec<u8>;
     WORKFLOWS = "workflows": (Namespace, WorkflowName) => WorkflowRow;
     VERSIONS = "versions": (Namespace, WorkflowName, Version) => VersionRow;
     /// What never changes of a run.
@@ -75,6 +78,8 @@ tables! {
     OPEN_REQUESTS = "open-requests": (RunId, TaskIndex, u64) => OpenRequests;
     /// Ends of steps that wait for that.
     HELD_ENDS = "held-ends": (RunId, TaskIndex) => HeldEnd;
+    /// Tasks that are held.
+    HELD_TASKS = "held-tasks": (RunId, TaskIndex) => ();
     /// By their line, then by their time.
     TIMERS = "timers": Due => ();
     /// Waits for events of exactly one key.

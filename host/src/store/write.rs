@@ -7,7 +7,7 @@ mod waits;
 
 pub(crate) use runs::Deleted;
 
-use dormouse_core::id::{CronId, EventId, ModuleDigest, RunId, ScheduledId};
+use dormouse_core::id::{BaseDigest, CronId, EventId, ModuleDigest, RunId, ScheduledId};
 use dormouse_core::time::Timestamp;
 
 use super::error::StoreError;
@@ -54,9 +54,16 @@ impl WorkingSet {
         Ok(())
     }
 
-    pub(crate) fn delete_module(&mut self, digest: ModuleDigest) {
+    /// Deletes a module with its bytes and its base images.
+    pub(crate) fn delete_module(&mut self, digest: ModuleDigest) -> Result<()> {
+        self.delete_under(tables::BASE_IMAGES, digest)?;
         self.delete(tables::MODULE_BYTES, digest);
         self.delete(tables::MODULES, digest);
+        Ok(())
+    }
+
+    pub(crate) fn put_base_image(&mut self, module: ModuleDigest, base: BaseDigest, image: &[u8]) {
+        self.put_bytes(tables::BASE_IMAGES, (module, base), image);
     }
 
     pub(crate) fn put_workflow(&mut self, workflow: &WorkflowRow) -> Result<()> {

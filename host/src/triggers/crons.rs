@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
-use dormouse_core::cron::{Firing, OverlapAction, due, overlap};
+use dormouse_core::cron::{CronError, Firing, OverlapAction, due, overlap};
 use dormouse_core::id::{CronId, CronName, RunId, WorkflowName};
 use dormouse_core::new_run::{NewRun, Target};
 use dormouse_core::run::{RunSpec, Status, Trigger};
@@ -72,28 +73,37 @@ pub(crate) enum CronEffect {
 pub(crate) fn due_times(
     row: &CronRow,
     schedules: &mut Schedules,
-    at: Timestamp,
     now: Timestamp,
-    up_since: Timestamp,
     share: usize,
-) -> Firing {
-    match schedules.of(&row.spec) {
-        Ok(schedule) => {
-            let most = share.min(FIRED_BYTES_MAX / row.spec.input.as_str().len().max(1));
-            due(&schedule, row.spec.catch_up, at, now, up_since, most)
-        }
-        // What does not parse was refused when the cron was made.
-        Err(error) => {
-            tracing::error!(cron.id = %row.id, %error, "a stored cron does not parse any more");
-            Firing { fire: Vec::new(), next: None }
-        }
-    }
+) -> Result<Firing, CronError> {
+    let most = share.min(FIRED_BYTES_MAX / row.spec.input.as_str().len().max(1));
+    let schedule = schedules.of(&row.spec)?;
+    let next = schedule.next_after(seen_until(row, now));
+    Ok(next.map_or_else(Firing::default, |next| due(&schedule, row.spec.catch_up, next, now, most)))
 }
 
-/// The first time after now; `None` when the cron is disabled.
-pub(crate) fn next_time(row: &CronRow, schedules: &mut Schedules, now: Timestamp) -> Option<Timestamp> {
-    let schedule = row.enabled.then(|| schedules.of(&row.spec).ok()).flatten();
-    schedule.and_then(|schedule| schedule.next_after(now))
+/// Its times are done with up to the first one that has not fired, or up to now.
+pub(crate) fn saw(row: &mut CronRow, next: Option<Timestamp>, now: Timestamp) {
+    let unfired = next.filter(|next| *next <= now);
+    row.seen_until = unfired.map_or(now, |next| next.before(Duration::from_millis(1)));
+}
+
+/// The first time that is not done with; `None` when the cron is disabled. It is found anew, not remembered: the
+/// rules of its zone may be others than they were, or the clock was.
+pub(crate) fn next_time(
+    row: &CronRow,
+    schedules: &mut Schedules,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, CronError> {
+    if !row.enabled {
+        return Ok(None);
+    }
+    Ok(schedules.of(&row.spec)?.next_after(seen_until(row, now)))
+}
+
+/// What a clock saw that was ahead does not count.
+fn seen_until(row: &CronRow, now: Timestamp) -> Timestamp {
+    row.seen_until.min(now)
 }
 
 /// One of its times has come.
@@ -199,6 +209,7 @@ pub(crate) fn new_row(
         declared,
         spec,
         enabled: true,
+        seen_until: now,
         next_run_at: None,
         last_run_at: None,
         last_run: None,

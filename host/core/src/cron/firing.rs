@@ -1,6 +1,8 @@
 //! What to do when a cron is due: which nominal times fire, and what becomes of an earlier run
 //! that has not finished.
 
+use std::time::Duration;
+
 use super::schedule::Schedule;
 use crate::time::Timestamp;
 use crate::workflow::{CatchUp, Overlap};
@@ -18,38 +20,33 @@ pub struct Firing {
     pub next: Option<Timestamp>,
 }
 
+/// A nominal time is *late* beyond this, or beyond the interval to the one that follows it if that is shorter.
+pub const LATE_AFTER: Duration = Duration::from_secs(60);
+
 /// What a cron does at time `now` whose next nominal time is `next`.
 ///
-/// Nominal times since `up_since`, when the host started, are at worst late, and fire. Those before
-/// it were missed while the host was down, and `policy` decides on them. No more than `most` fire, nor
-/// more than [`FIRINGS_MAX`], and at least one if any does.
+/// Nominal times that are not late fire. On those that are `policy` decides, whatever the host did meanwhile: it
+/// may have been down, suspended or busy, or its clock was wrong. No more than `most` fire, nor more than
+/// [`FIRINGS_MAX`], and at least one if any does.
 #[must_use]
-pub fn due(
-    schedule: &Schedule,
-    policy: CatchUp,
-    next: Timestamp,
-    now: Timestamp,
-    up_since: Timestamp,
-    most: usize,
-) -> Firing {
+pub fn due(schedule: &Schedule, policy: CatchUp, next: Timestamp, now: Timestamp, most: usize) -> Firing {
     if next > now {
         return Firing { fire: Vec::new(), next: Some(next) };
     }
-    // A clock that was set back may show a time before the host started.
-    let up_since = up_since.min(now);
+    let on_time = first_on_time(schedule, next, now);
     let mut fire = Vec::new();
     let mut at = Some(next);
-    if next < up_since {
+    if on_time != Some(next) {
         at = match policy {
-            CatchUp::Skip => schedule.next_from(up_since),
+            CatchUp::Skip => on_time,
             CatchUp::One => {
-                fire.push(last_before(schedule, next, up_since));
-                schedule.next_from(up_since)
+                fire.push(last_before(schedule, next, on_time.unwrap_or(now.after(TICK))));
+                on_time
             }
-            CatchUp::All { window } => {
-                let oldest = now.before(window).min(up_since);
-                if next < oldest { schedule.next_from(oldest) } else { Some(next) }
+            CatchUp::All { window } if next < now.before(window) => {
+                schedule.next_from(now.before(window)).into_iter().chain(on_time).min()
             }
+            CatchUp::All { .. } => Some(next),
         };
     }
     while let Some(nominal) = at
@@ -60,6 +57,21 @@ pub fn due(
         at = schedule.next_after(nominal);
     }
     Firing { fire, next: at }
+}
+
+/// How exact times are.
+const TICK: Duration = Duration::from_millis(1);
+
+/// The first nominal time from `next` on that is not late, be it one to come.
+fn first_on_time(schedule: &Schedule, next: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let mut at = schedule.next_from(next.max(now.before(LATE_AFTER)))?;
+    // There are at most as many as seconds in `LATE_AFTER`.
+    while let Some(following) = schedule.next_after(at)
+        && following < now
+    {
+        at = following;
+    }
+    Some(at)
 }
 
 /// The last nominal time before `end`, given one that is. Bisects, since there may be a year of
@@ -73,7 +85,7 @@ fn last_before(schedule: &Schedule, known: Timestamp, end: Timestamp) -> Timesta
         let middle = Timestamp::from_millis(last.as_millis().midpoint(end.as_millis()));
         match next_before(middle, end) {
             Some(later) => last = later,
-            None => end = middle.after(std::time::Duration::from_millis(1)),
+            None => end = middle.after(TICK),
         }
     }
     last

@@ -9,6 +9,6 @@ mod schedule;
 mod zone;
 
 pub use expression::{EXPRESSION_BYTES_MAX, Field, InvalidExpression};
-pub use firing::{FIRINGS_MAX, Firing, OverlapAction, due, overlap};
+pub use firing::{FIRINGS_MAX, Firing, LATE_AFTER, OverlapAction, due, overlap};
 pub use schedule::{CronError, Schedule};
 pub use zone::UnknownZone;

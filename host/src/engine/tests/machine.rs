@@ -98,7 +98,6 @@ impl Machine {
             store,
             runtime: self.runtime.clone(),
             clock: self.clock.clone(),
-            up_since: self.clock.now(),
             catalog: RwLock::new(Arc::clone(&catalog)),
             metrics: Metrics::default(),
             queue: Mutex::default(),

@@ -288,8 +288,9 @@ impl World {
     }
 
     fn push_event(&mut self) {
-        let key = EVENT_KEYS[self.roll(3)];
         let idempotency_key = self.once_in(3).then(|| self.dice.byte(2));
+        // Another event under a known key is refused.
+        let key = EVENT_KEYS[idempotency_key.map_or_else(|| self.roll(3), usize::from)];
         let request = PushEvent {
             key: key.to_owned(),
             payload: Json::trusted("{\"x\":1}"),
@@ -380,12 +381,12 @@ impl World {
         }
         let position = self.roll(self.steps.len());
         let is_last_time = !self.once_in(5);
-        let outcome = self.roll(10);
+        let outcome = self.roll(11);
         self.end_step_at(position, is_last_time, outcome);
     }
 
-    /// With 0 to 3 it completes, with 4 it fails and may try again, with 5 it fails for good, otherwise it
-    /// waits.
+    /// With 0 to 3 it completes, with 4 it fails and may try again, with 5 it fails for good, with 6 it could not
+    /// begin, otherwise it waits.
     fn end_step_at(&mut self, position: usize, is_last_time: bool, outcome: usize) {
         let (run, task, lease) = {
             let step = &self.steps[position];
@@ -402,7 +403,7 @@ impl World {
         }
         self.numbers.0 += 1;
         let number = self.numbers.0;
-        let requests = if matches!(outcome, 4 | 5) { Requests::default() } else { self.requests(number) };
+        let requests = if matches!(outcome, 4..=6) { Requests::default() } else { self.requests(number) };
         let taken = self.roll(told + 1);
         let end = StepEnd {
             ran: Duration::from_millis(3),
@@ -413,10 +414,12 @@ impl World {
                     error: TaskError::new(said(number)),
                     retryable: outcome == 4,
                 },
+                6 => StepOutcome::Held { error: TaskError::new(said(number)) },
                 _ => self.suspended((run, task), number, &requests),
             },
             requests,
             taken,
+            base_image: None,
         };
         self.note(number, (run, task, lease), &end, is_current);
         self.decide(|shard| shard.step_ended((run, task), lease, end, Vec::new()).unwrap());
@@ -602,6 +605,7 @@ impl World {
                 self.facts.snapshots.remove(&(run, task));
                 return;
             }
+            StepOutcome::Held { .. } => return,
             StepOutcome::Completed { .. } => drop(self.facts.snapshots.remove(&(run, task))),
             StepOutcome::Suspended { .. } => drop(self.facts.snapshots.insert((run, task), number)),
         }
@@ -646,7 +650,7 @@ impl World {
             };
             shard.rows.visit_run_ids(None, Some(status), None, count).unwrap();
         }
-        assert_eq!(shard.queue.waiting().0, queued, "tasks in the queue");
+        assert_eq!(shard.queue.waiting().0 + shard.suspects.len(), queued, "tasks in the queue");
         let runs = |(run, task): &(RunId, TaskIndex)| {
             let run = shard.rows.run_state(*run).unwrap();
             run.is_some_and(|run| run.task(*task).unwrap().status == Status::Running)
@@ -860,7 +864,8 @@ impl World {
         self.finish_commit();
         let view = self.shard().shared.store.view();
         let shard = self.shard();
-        assert!(shard.queue.is_empty() && shard.node.running() == 0 && !shard.has_decided());
+        assert!(shard.queue.is_empty() && shard.suspects.is_empty());
+        assert!(shard.node.running() == 0 && !shard.has_decided());
         let rows = rows(&view);
         let ended: BTreeSet<RunId> =
             rows.iter().filter(|row| row.run.status.is_final()).map(|row| row.spec.id).collect();
@@ -897,6 +902,7 @@ impl World {
             outcome: StepOutcome::Completed { output: Json::trusted(NOTHING) },
             requests: Requests::default(),
             taken: 0,
+            base_image: None,
         };
         self.decide(|shard| shard.step_ended((run, task), lease, end, Vec::new()).unwrap());
     }

@@ -1,9 +1,10 @@
 //! A runtime in a temporary folder, and steps to run on it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dormouse_core::id::{ModuleDigest, RunId, TaskIndex, Version, WaitId, WorkflowName};
+use dormouse_core::id::{BaseDigest, ModuleDigest, RunId, TaskIndex, Version, WaitId, WorkflowName};
 use dormouse_core::new_run::Target;
 use dormouse_core::run::{Reason, RunSpec, Trigger};
 use dormouse_core::time::Timestamp;
@@ -133,6 +134,7 @@ pub(super) fn failure(end: StepEnd) -> (Reason, String, bool) {
 pub(super) struct Host {
     batches: Mutex<Vec<Vec<GuestLine>>>,
     pub(super) known: Mutex<Vec<(String, RunId)>>,
+    pub(super) base_images: Mutex<BTreeMap<BaseDigest, Vec<u8>>>,
     /// Told of each batch of log lines.
     pub(super) logged: tokio::sync::Notify,
 }
@@ -160,6 +162,10 @@ impl StepHost for Host {
 
     fn idempotent_run(&self, _: &WorkflowName, key: &str) -> Option<RunId> {
         self.known.lock().unwrap().iter().find(|(known, _)| known == key).map(|(_, run)| *run)
+    }
+
+    fn base_image(&self, base: BaseDigest) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.base_images.lock().unwrap().get(&base).cloned())
     }
 
     fn log(&self, lines: Vec<GuestLine>) {

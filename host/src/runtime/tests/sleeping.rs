@@ -4,7 +4,11 @@ use dormouse_core::run::Reason;
 
 use super::guests::Wat;
 use super::harness::{Harness, failure, output, snapshot};
-use crate::runtime::step::StepOutcome;
+use crate::runtime::image::{BaseImage, State};
+use crate::runtime::module::Module;
+use crate::runtime::snapshot::Snapshot;
+use crate::runtime::step::{StepEnd, StepOutcome};
+use crate::runtime::stored_base;
 
 #[tokio::test]
 async fn a_task_that_ends_at_once_gives_its_output() {
@@ -94,7 +98,7 @@ async fn bytes_of_another_module_are_not_run() {
 }
 
 #[tokio::test]
-async fn a_snapshot_of_another_module_or_damaged_fails_for_good() {
+async fn a_snapshot_of_another_module_or_damaged_holds_the_task() {
     let harness = Harness::new();
     let counter = harness.module(COUNTER.component()).await;
     let other = harness.module(Wat::default().component()).await;
@@ -102,9 +106,78 @@ async fn a_snapshot_of_another_module_or_damaged_fails_for_good() {
     let mut bad = good.clone();
     bad.truncate(bad.len() - 3);
     for (module, bytes) in [(&other, good), (&counter, bad)] {
-        let (reason, message, retryable) = failure(harness.resume(module, bytes).await);
-        assert_eq!((reason, retryable), (Reason::Unloadable, false), "{message}");
+        let end = harness.resume(module, bytes).await;
+        assert!(matches!(end.outcome, StepOutcome::Held { .. }), "{end:?}");
     }
+}
+
+/// Why a step could not begin.
+fn held(end: StepEnd) -> String {
+    match end.outcome {
+        StepOutcome::Held { error } => error.message,
+        other => panic!("held: {other:?}"),
+    }
+}
+
+/// The snapshot as a host would have taken it on which `init` left this memory.
+fn taken_from(bytes: &[u8], module: &Module, old: &BaseImage) -> Vec<u8> {
+    let snapshot = Snapshot::decode(bytes, module.digest, &module.base).unwrap();
+    let changes = snapshot.changes.rebased(&module.base, old);
+    Snapshot { changes, ..snapshot }.encode(module.digest, old).unwrap()
+}
+
+#[tokio::test]
+async fn a_task_goes_on_where_init_leaves_another_memory_than_on_the_host_before() {
+    let harness = Harness::new();
+    let module = harness.module(COUNTER.component()).await;
+    let mut state = module.base.state.clone();
+    state.memories[0].iter_mut().step_by(999).for_each(|byte| *byte ^= 0x55);
+    state.globals[0] ^= 1;
+    let old = BaseImage::new(state, module.base.handles.clone());
+    let mut end = harness.start(&module).await;
+    for _ in 0..7 {
+        end = harness.resume(&module, snapshot(end)).await;
+    }
+    let bytes = taken_from(&snapshot(end), &module, &old);
+    let problem = held(harness.resume(&module, bytes.clone()).await);
+    assert!(problem.contains("another memory"), "{problem}");
+
+    harness.host.base_images.lock().unwrap().insert(old.digest, stored_base::encode(&old).unwrap());
+    assert_eq!(output(harness.resume(&module, bytes).await), "9");
+}
+
+#[tokio::test]
+async fn a_task_is_held_where_the_stored_base_image_is_of_no_use() {
+    let harness = Harness::new();
+    let module = harness.module(COUNTER.component()).await;
+    let state = State { globals: vec![7; module.base.state.globals.len()], ..module.base.state.clone() };
+    let old = BaseImage::new(state.clone(), vec!["a pollable".to_owned()]);
+    let bytes = taken_from(&snapshot(harness.start(&module).await), &module, &old);
+    let good = stored_base::encode(&old).unwrap();
+    let other = stored_base::encode(&module.base).unwrap();
+    for (stored, problem) in
+        [(&good[..9], "cannot be read"), (&other, "another digest"), (&good, "held a pollable after `init`")]
+    {
+        harness.host.base_images.lock().unwrap().insert(old.digest, stored.to_vec());
+        let found = held(harness.resume(&module, bytes.clone()).await);
+        assert!(found.contains(problem), "{problem}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn the_base_image_comes_with_snapshots_until_it_is_stored() {
+    let harness = Harness::new();
+    let module = harness.module(COUNTER.component()).await;
+    for _ in 0..2 {
+        let (base, image) = harness.start(&module).await.base_image.unwrap();
+        assert_eq!(base, module.base.digest);
+        let read = stored_base::decode(&image, 1 << 20).unwrap();
+        assert_eq!((read.state, read.handles), (module.base.state.clone(), module.base.handles.clone()));
+    }
+    harness.host.base_images.lock().unwrap().insert(module.base.digest, Vec::new());
+    assert_eq!(harness.start(&module).await.base_image, None);
+    let ended = harness.module(Wat::default().component()).await;
+    assert_eq!(harness.start(&ended).await.base_image, None, "it took no snapshot");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Check, Look, Result};
 use crate::store::keys::NAMESPACE;
-use crate::store::tables::{MODULE_BYTES, MODULES, VERSIONS, WORKFLOWS};
+use crate::store::tables::{BASE_IMAGES, MODULE_BYTES, MODULES, VERSIONS, WORKFLOWS};
 
 pub(super) fn modules(check: &mut Check<'_>) -> Result {
     check.each(MODULES, |check, digest, row| {
@@ -40,6 +40,15 @@ pub(super) fn module_bytes(check: &mut Check<'_>) -> Result {
         let found = ModuleDigest::from_bytes(Sha256::digest(&bytes).into());
         if found != digest {
             check.report(MODULE_BYTES, digest, format!("its bytes have the digest {found}"));
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn base_images(check: &mut Check<'_>) -> Result {
+    check.each(BASE_IMAGES, |check, (module, _), _| {
+        if !check.is_there(MODULES, module)? {
+            check.report(BASE_IMAGES, module, "it has no row in `modules`");
         }
         Ok(())
     })

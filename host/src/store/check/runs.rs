@@ -10,8 +10,8 @@ use crate::store::keys::NAMESPACE;
 use crate::store::rows::{Due, JournalEntry, Timer, WaitRow};
 use crate::store::source::{Access, Span};
 use crate::store::tables::{
-    JOURNAL, MODULE_BYTES, RUN_CHILDREN, RUN_SPECS, RUN_STATES, RUNS_BY_STATUS, SNAPSHOTS, TASK_ERRORS,
-    TASK_OUTPUTS, TIMERS, Table, VERSIONS, WAITS,
+    HELD_TASKS, JOURNAL, MODULE_BYTES, RUN_CHILDREN, RUN_SPECS, RUN_STATES, RUNS_BY_STATUS, SNAPSHOTS,
+    TASK_ERRORS, TASK_OUTPUTS, TIMERS, Table, VERSIONS, WAITS,
 };
 
 pub(super) fn specs(check: &mut Check<'_>) -> Result {
@@ -118,6 +118,9 @@ fn task_indexes(check: &mut Check<'_>, run: RunId, index: TaskIndex, task: &Task
     if matches!(task.error, Some(Part::Elsewhere)) && !check.is_there(TASK_ERRORS, (run, index))? {
         missing.push("its error is missing".to_owned());
     }
+    if task.held > 0 && !check.is_there(HELD_TASKS, (run, index))? {
+        missing.push("it is held, and `held-tasks` does not list it".to_owned());
+    }
     if !task.status.is_final() {
         let (open, backlog) = count_waits(check, run, index)?;
         if (open, backlog) != (task.open_waits, task.backlog) {
@@ -171,6 +174,11 @@ pub(super) fn task_errors(check: &mut Check<'_>) -> Result {
     check.each(TASK_ERRORS, |check, (run, task), _| {
         part(check, TASK_ERRORS, (run, task), |task| matches!(task.error, Some(Part::Elsewhere)))
     })
+}
+
+pub(super) fn held_tasks(check: &mut Check<'_>) -> Result {
+    check
+        .each(HELD_TASKS, |check, (run, task), ()| part(check, HELD_TASKS, (run, task), |task| task.held > 0))
 }
 
 fn part<K, V>(

@@ -233,6 +233,7 @@ pub(super) fn work(check: &mut Check<'_>) -> Result {
             }
             // The wait may have settled meanwhile.
             Work::LookBack(_) | Work::CancelScheduled { .. } | Work::MakeRoom { .. } => true,
+            Work::TryHeld { .. } | Work::ReviewCrons { .. } => true,
         };
         if !is_there {
             check.report(WORK, number, "what it is about is not there");

@@ -114,11 +114,19 @@ struct StoredRun<T> {
     finished_at: Option<u64>,
 }
 
-/// Since format 4 of the store.
-const STATE_VERSION: u8 = 2;
+/// Since format 6 of the store.
+const STATE_VERSION: u8 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct StoredTaskRun<'a> {
+    #[serde(borrow)]
+    task: StoredTaskRun2<'a>,
+    held: u32,
+}
+
+/// In formats 4 and 5 of the store this was all.
+#[derive(Serialize, Deserialize)]
+struct StoredTaskRun2<'a> {
     progress: StoredProgress,
     open_waits: u32,
     settled: Vec<StoredSettled>,
@@ -236,6 +244,9 @@ impl Record<RunId> for Run {
             (STATE_VERSION, fields) => {
                 super::read_fields::<StoredRun<StoredTaskRun<'_>>>(fields)?.with_tasks(TaskRun::try_from)
             }
+            (2, fields) => {
+                super::read_fields::<StoredRun<StoredTaskRun2<'_>>>(fields)?.with_tasks(TaskRun::try_from)
+            }
             // Of a run without waits: a migration has rewritten those that had any.
             (1, _) => Ok(OldRun::decode(bytes)?.run),
             (found, _) => Err(DecodeError::UnknownVersion { found, known: STATE_VERSION }),
@@ -285,7 +296,7 @@ impl StoredTaskRun1<'_> {
     fn split(self) -> Result<(TaskRun, Vec<Wait>, Vec<Settled>), DecodeError> {
         let Self { progress, waits, mut settled, delivered: _, times, output, error } = self;
         let backlog = settled.split_off(settled.len().min(SETTLED_MAX));
-        let now = StoredTaskRun {
+        let now = StoredTaskRun2 {
             progress,
             open_waits: count(waits.len()),
             settled,
@@ -305,6 +316,12 @@ fn count(count: usize) -> u32 {
 }
 
 impl<'a> From<&'a TaskRun> for StoredTaskRun<'a> {
+    fn from(task: &'a TaskRun) -> Self {
+        Self { task: task.into(), held: task.held }
+    }
+}
+
+impl<'a> From<&'a TaskRun> for StoredTaskRun2<'a> {
     fn from(task: &'a TaskRun) -> Self {
         Self {
             progress: StoredProgress {
@@ -338,7 +355,15 @@ impl TryFrom<StoredTaskRun<'_>> for TaskRun {
     type Error = DecodeError;
 
     fn try_from(stored: StoredTaskRun<'_>) -> Result<Self, DecodeError> {
-        let StoredTaskRun { progress, times, .. } = stored;
+        Ok(Self { held: stored.held, ..stored.task.try_into()? })
+    }
+}
+
+impl TryFrom<StoredTaskRun2<'_>> for TaskRun {
+    type Error = DecodeError;
+
+    fn try_from(stored: StoredTaskRun2<'_>) -> Result<Self, DecodeError> {
+        let StoredTaskRun2 { progress, times, .. } = stored;
         Ok(Self {
             status: super::status(progress.status)?,
             reason: super::reason(progress.reason)?,
@@ -346,6 +371,7 @@ impl TryFrom<StoredTaskRun<'_>> for TaskRun {
             epoch: progress.epoch,
             lost_hosts: progress.lost_hosts,
             repeated: progress.repeated,
+            held: 0,
             ran: progress.ran,
             has_snapshot: progress.has_snapshot,
             open_waits: stored.open_waits as usize,

@@ -12,7 +12,7 @@ use crate::store::keys::Namespace;
 use crate::store::keys::SCHEDULED_STATUSES;
 use crate::store::rows::{CronRow, EventRow, IdempotencyRow, ScheduledRow};
 
-/// What both versions begin with.
+/// What all versions begin with.
 #[derive(Serialize, Deserialize)]
 struct StoredCron<'a> {
     workflow: &'a str,
@@ -26,7 +26,7 @@ struct StoredCron<'a> {
     last_run: Option<StoredId>,
 }
 
-/// What both versions end with.
+/// What the first two versions end with.
 #[derive(Serialize, Deserialize)]
 struct StoredCronEnd {
     held: Vec<u64>,
@@ -38,6 +38,12 @@ type StoredCron1<'a> = (StoredCron<'a>, StoredCronEnd);
 
 /// Between the two stand the runs that have not ended.
 type StoredCron2<'a> = (StoredCron<'a>, Vec<StoredId>, StoredCronEnd);
+
+/// In the end comes up to when its times are done with.
+type StoredCron3<'a> = (StoredCron<'a>, Vec<StoredId>, StoredCronEnd, u64);
+
+/// Since format 6 of the store.
+const CRON_VERSION: u8 = 3;
 
 impl Record<CronId> for CronRow {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
@@ -57,18 +63,28 @@ impl Record<CronId> for CronRow {
             updated_at: self.updated_at.as_millis(),
         };
         let unfinished = self.unfinished.iter().map(|run| run.to_bytes()).collect();
-        let stored: StoredCron2<'_> = (stored, unfinished, end);
-        super::write_version(2, &stored)
+        let stored: StoredCron3<'_> = (stored, unfinished, end, self.seen_until.as_millis());
+        super::write_version(CRON_VERSION, &stored)
     }
 
     fn decode(id: &CronId, bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (stored, unfinished, end): StoredCron2<'_> = match super::version_of(bytes)? {
+        // All before the next time was done with, and all up to now of one that was disabled.
+        let seen_until = |stored: &StoredCron<'_>, end: &StoredCronEnd| {
+            stored.next_run_at.map_or(end.updated_at, |next| next.saturating_sub(1))
+        };
+        let (stored, unfinished, end, seen_until): StoredCron3<'_> = match super::version_of(bytes)? {
             (1, fields) => {
                 let (stored, end): StoredCron1<'_> = super::read_fields(fields)?;
-                (stored, Vec::new(), end)
+                let seen_until = seen_until(&stored, &end);
+                (stored, Vec::new(), end, seen_until)
             }
-            (2, fields) => super::read_fields(fields)?,
-            (found, _) => return Err(DecodeError::UnknownVersion { found, known: 2 }),
+            (2, fields) => {
+                let (stored, unfinished, end): StoredCron2<'_> = super::read_fields(fields)?;
+                let seen_until = seen_until(&stored, &end);
+                (stored, unfinished, end, seen_until)
+            }
+            (CRON_VERSION, fields) => super::read_fields(fields)?,
+            (found, _) => return Err(DecodeError::UnknownVersion { found, known: CRON_VERSION }),
         };
         Ok(Self {
             id: *id,
@@ -77,6 +93,7 @@ impl Record<CronId> for CronRow {
             declared: stored.declared,
             spec: stored.spec.try_into()?,
             enabled: stored.enabled,
+            seen_until: Timestamp::from_millis(seen_until),
             next_run_at: stored.next_run_at.map(Timestamp::from_millis),
             last_run_at: stored.last_run_at.map(Timestamp::from_millis),
             last_run: stored.last_run.map(RunId::from_bytes),

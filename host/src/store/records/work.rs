@@ -1,6 +1,6 @@
 //! Records of work that is left over.
 
-use dormouse_core::id::{EventId, RunId, ScheduledId, TaskIndex, WaitId};
+use dormouse_core::id::{CronId, EventId, RunId, ScheduledId, TaskIndex, WaitId};
 use dormouse_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,13 @@ enum StoredWork {
     StartSubscribers {
         event: StoredId,
         after: Option<(bool, String, u32)>,
+    },
+    /// Since format 6 of the store, as what follows.
+    TryHeld {
+        after: Option<(StoredId, u8)>,
+    },
+    ReviewCrons {
+        before: Option<StoredId>,
     },
 }
 
@@ -104,6 +111,10 @@ impl From<Work> for StoredWork {
                 };
                 Self::StartSubscribers { event: event.to_bytes(), after: after.map(place) }
             }
+            Work::TryHeld { after } => {
+                Self::TryHeld { after: after.map(|(run, task)| (run.to_bytes(), task.0)) }
+            }
+            Work::ReviewCrons { before } => Self::ReviewCrons { before: before.map(CronId::to_bytes) },
         }
     }
 }
@@ -145,6 +156,13 @@ impl TryFrom<StoredWork> for Work {
                 };
                 let after = after.map(place).transpose()?;
                 Self::StartSubscribers { event: EventId::from_bytes(event), after }
+            }
+            StoredWork::TryHeld { after } => {
+                let task = |(run, task)| (RunId::from_bytes(run), TaskIndex(task));
+                Self::TryHeld { after: after.map(task) }
+            }
+            StoredWork::ReviewCrons { before } => {
+                Self::ReviewCrons { before: before.map(CronId::from_bytes) }
             }
         })
     }

@@ -411,7 +411,7 @@ fn modules_workflows_and_versions_come_back_in_order() {
     assert_eq!(reader.versions(&workflow_name("mai")).unwrap(), []);
 
     let delete = |tx: &mut WorkingSet| -> Result {
-        tx.delete_module(digest(1));
+        tx.delete_module(digest(1))?;
         Ok(())
     };
     store.transact(delete).unwrap();

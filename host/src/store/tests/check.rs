@@ -1,6 +1,6 @@
 //! Damage of every kind is found and named, and what is sound is not.
 
-use dormouse_core::id::{RunId, TaskIndex, Version, WaitId};
+use dormouse_core::id::{BaseDigest, RunId, TaskIndex, Version, WaitId};
 use dormouse_core::run::{Part, Run, Status, TaskRun, Trigger};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{Settled, WaitCondition, WaitOutcome};
@@ -84,11 +84,14 @@ fn sound() -> Store {
     store
         .transact(|tx| -> Result<(), StoreError> {
             tx.put_module(&ModuleRow { digest, size_bytes: 4, ..module() }, b"wasm")?;
+            tx.put_base_image(digest, BaseDigest::from_bytes([3; 32]), b"image");
             tx.put_workflow(&workflow())?;
             tx.put_version(&VersionRow { module: digest, ..version() })?;
             let (mut sleeping, waits) = sleeper();
             let mut child = sound_run(2, Status::Queued);
             child.run.tasks[0].backlog = 1;
+            child.run.tasks[0].held = 1;
+            child.run.tasks[0].error = Some(Part::Here(task_error()));
             child.run.tasks[0].output = Some(Part::Elsewhere);
             child.spec.parent = Some(run_id(1));
             let mut ended = sound_run(3, Status::Cancelled);
@@ -102,6 +105,7 @@ fn sound() -> Store {
             tx.put(tables::TASK_ERRORS, (run_id(1), TASK), &task_error())?;
             tx.put_in_backlog((run_id(2), TASK), 0, SETTLED)?;
             tx.put(tables::TASK_OUTPUTS, (run_id(2), TASK), &Json::trusted("1"))?;
+            tx.put_held_task(run_id(2), TASK)?;
             tx.put_snapshot(run_id(1), TASK, &[7; 9000])?;
             tx.put_timer(at(60_000), Timer::Wait { run: run_id(1), task: TASK, wait: UNTIL })?;
             for (key, wait) in [("a.b", EVENT), ("a.*", PATTERN)] {
@@ -194,6 +198,7 @@ fn change_spec(
 const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| overwrite(tx, tables::RUN_STATES, run_id(2), &[9]), "run-states", "cannot be read"),
     (|tx| lose(tx, tables::MODULES, digest_of_wasm()), "module-bytes", "no row in `modules`"),
+    (|tx| lose(tx, tables::MODULES, digest_of_wasm()), "base-images", "no row in `modules`"),
     (|tx| lose(tx, tables::MODULE_BYTES, digest_of_wasm()), "modules", "component is missing"),
     (|tx| lose(tx, tables::MODULE_BYTES, digest_of_wasm()), "run-specs", "its module"),
     (|tx| overwrite(tx, tables::MODULE_BYTES, digest_of_wasm(), b"mosh"), "module-bytes", "have the digest"),
@@ -392,6 +397,8 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| lose(tx, tables::WAITS, (run_id(2), TASK, SETTLED.id)), "backlogs", "does not lead to it"),
     (|tx| lose(tx, tables::TASK_ERRORS, (run_id(1), TASK)), "run-states", "its error is missing"),
     (|tx| lose(tx, tables::TASK_OUTPUTS, (run_id(2), TASK)), "run-states", "its output is missing"),
+    (|tx| lose(tx, tables::HELD_TASKS, (run_id(2), TASK)), "run-states", "`held-tasks` does not list it"),
+    (|tx| tx.put_held_task(run_id(1), TASK), "held-tasks", "no task run leads to it"),
     (
         |tx| tx.put(tables::TASK_ERRORS, (run_id(2), TASK), &task_error()),
         "task-errors",

@@ -260,17 +260,24 @@ fn records_are_written_as_they_always_were() {
         run_id(1),
         run(),
         "\
+         03020109010201000207010100d0a84b01030304000501018bcfe568017101810101010101010106 \
+         02018bcfe5680878088808080808080808ac02ad020181d095ffbc310183d095ffbc310182d095ff \
+         bc310183d095ffbc310184d095ffbc31010001310100026e6f01025b5d020183d095ffbc310184d0 \
+         95ffbc31",
+    );
+    let version_2 = "\
          02020109010201000207010100d0a84b01030304000501018bcfe568017101810101010101010106 \
          02018bcfe5680878088808080808080808ac02ad020181d095ffbc310183d095ffbc310182d095ff \
          bc310183d095ffbc310184d095ffbc31010001310100026e6f01025b5d0183d095ffbc310184d095 \
-         ffbc31",
-    );
+         ffbc31";
+    let mut state = run();
+    state.tasks[0].held = 0;
+    assert_eq!(Run::decode(&run_id(1), &bytes(version_2)).unwrap(), state);
     let version_1 = "\
          01020109010201000207010100d0a84b01030100e0a499ffbc31020103612e2a0104747275650102 \
          000302018bcfe56809790989090909090909090304000501018bcfe5680171018101010101010101 \
          0602018bcfe5680878088808080808080808010181d095ffbc310183d095ffbc310182d095ffbc31 \
          0183d095ffbc310184d095ffbc3101013101026e6f01025b5d0183d095ffbc310184d095ffbc31";
-    let mut state = run();
     (state.tasks[0].backlog, state.tasks[0].backlog_next) = (0, 0);
     let old = OldRun::decode(&bytes(version_1)).unwrap();
     assert_eq!((old.run, old.backlogs), (state.clone(), vec![Vec::new()]));
@@ -413,6 +420,16 @@ fn records_are_written_as_they_always_were() {
             },
             "0106018bcfe56801710181010101010101010101046d61696c03",
         ),
+        (
+            "work: held tasks",
+            Work::TryHeld { after: Some((run_id(1), TaskIndex(2))) },
+            "010701018bcfe568017101810101010101010102",
+        ),
+        (
+            "work: crons",
+            Work::ReviewCrons { before: Some(cron_id(1)) },
+            "010801018bcfe5680171018101010101010101",
+        ),
     ] {
         golden.record(what, 0, work, should_be);
     }
@@ -432,15 +449,21 @@ fn records_are_written_as_they_always_were() {
         cron_id(1),
         cron(),
         "\
-         02046d61696c056461696c79010b302039202a202a204d4f4e0d4575726f70652f4265726c696e02 \
+         03046d61696c056461696c79010b302039202a202a204d4f4e0d4575726f70652f4265726c696e02 \
          7b7d01047465616d04626c75650102023c00030101e4d095ffbc3101b2d095ffbc3101018bcfe568 \
          017101810101010101010101018bcfe56801710181010101010101010187d095ffbc3181d095ffbc \
-         3182d095ffbc31",
+         3182d095ffbc31bcd095ffbc31",
     );
+    let version_2 = "02046d61696c056461696c79010b302039202a202a204d4f4e0d4575726f70652f4265726c696e02 \
+         7b7d01047465616d04626c75650102023c00030101e4d095ffbc3101b2d095ffbc3101018bcfe568 \
+         017101810101010101010101018bcfe56801710181010101010101010187d095ffbc3181d095ffbc \
+         3182d095ffbc31";
+    let row = CronRow { seen_until: at(99), ..cron() };
+    assert_eq!(CronRow::decode(&cron_id(1), &bytes(version_2)).unwrap(), row);
     let version_1 = "01046d61696c056461696c79010b302039202a202a204d4f4e0d4575726f70652f4265726c696e02 \
          7b7d01047465616d04626c75650102023c00030101e4d095ffbc3101b2d095ffbc3101018bcfe568 \
          01710181010101010101010187d095ffbc3181d095ffbc3182d095ffbc31";
-    let row = CronRow { unfinished: Vec::new(), ..cron() };
+    let row = CronRow { unfinished: Vec::new(), ..row };
     assert_eq!(CronRow::decode(&cron_id(1), &bytes(version_1)).unwrap(), row);
     golden.record(
         "cron name",

@@ -113,7 +113,7 @@ prop_compose! {
     fn task_runs()(
         (status, reason, has_snapshot) in (statuses(), reasons(), any::<bool>()),
         (attempt, epoch, lost_hosts, repeated, ran) in any::<(u32, u64, u8, bool, Duration)>(),
-        (open_waits, backlog, backlog_next) in any::<(u32, u32, u64)>(),
+        (open_waits, backlog, backlog_next, held) in any::<(u32, u32, u64, u32)>(),
         settled in vec(settled(), 0..3),
         [queued_at, retry_at, schedule_deadline] in [of(time()), of(time()), of(time())],
         [started_at, finished_at] in [of(time()), of(time())],
@@ -121,7 +121,7 @@ prop_compose! {
         error in of(parts((any::<String>(), of(json())).prop_map(|(message, details)| TaskError { message, details }))),
     ) -> TaskRun {
         TaskRun {
-            status, reason, attempt, epoch, lost_hosts, repeated, ran, has_snapshot, settled,
+            status, reason, attempt, epoch, lost_hosts, repeated, held, ran, has_snapshot, settled,
             open_waits: open_waits as usize, backlog: backlog as usize, backlog_next, queued_at, retry_at,
             schedule_deadline, started_at, finished_at, output, error,
         }

@@ -135,6 +135,14 @@ impl WorkingSet {
         self.count(workflow, status, -1);
     }
 
+    pub(crate) fn put_held_task(&mut self, run: RunId, task: TaskIndex) -> Result<()> {
+        self.put(tables::HELD_TASKS, (run, task), &())
+    }
+
+    pub(crate) fn delete_held_task(&mut self, run: RunId, task: TaskIndex) {
+        self.delete(tables::HELD_TASKS, (run, task));
+    }
+
     /// Writes a snapshot over the one that may be there.
     pub(crate) fn put_snapshot(&mut self, run: RunId, task: TaskIndex, bytes: &[u8]) -> Result<()> {
         let mut next = 0;

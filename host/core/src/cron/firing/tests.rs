@@ -14,10 +14,10 @@ fn hours(times: &[u64]) -> Vec<Timestamp> {
     times.iter().map(|hour| Timestamp::from_millis(hour * HOUR)).collect()
 }
 
-/// `due` of an hourly cron whose next time is hour 10, in hours.
-fn hourly_due(policy: CatchUp, now: f64, up_since: f64) -> Firing {
-    let at = |hours: f64| Timestamp::from_millis((hours * HOUR as f64) as u64);
-    due(&hourly(), policy, at(10.0), at(now), at(up_since), FIRINGS_MAX)
+/// `due` of an hourly cron whose next time is hour 10, at so many hours and seconds.
+fn hourly_due(policy: CatchUp, hours: u64, seconds: u64) -> Firing {
+    let now = Timestamp::from_millis(hours * HOUR + seconds * 1000);
+    due(&hourly(), policy, Timestamp::from_millis(10 * HOUR), now, FIRINGS_MAX)
 }
 
 fn fires(times: &[u64], next: u64) -> Firing {
@@ -30,62 +30,72 @@ const ALL_POLICIES: [CatchUp; 3] =
 #[test]
 fn nothing_fires_too_early() {
     for policy in ALL_POLICIES {
-        assert_eq!(hourly_due(policy, 9.99, 0.0), fires(&[], 10));
+        assert_eq!(hourly_due(policy, 9, 3599), fires(&[], 10));
     }
 }
 
 #[test]
-fn a_time_fires_however_late_the_host_is_as_long_as_it_is_up() {
+fn a_time_fires_that_is_not_late_whatever_the_policy() {
     for policy in ALL_POLICIES {
-        assert_eq!(hourly_due(policy, 10.0, 9.0), fires(&[10], 11));
-        assert_eq!(hourly_due(policy, 14.5, 10.0), fires(&[10, 11, 12, 13, 14], 15));
+        for seconds in [0, 1, 60] {
+            assert_eq!(hourly_due(policy, 10, seconds), fires(&[10], 11), "{policy:?} {seconds} s");
+        }
     }
+    assert_eq!(hourly_due(CatchUp::Skip, 10, 61), fires(&[], 11));
 }
 
 #[test]
-fn times_missed_while_the_host_was_down_follow_the_policy() {
+fn late_times_follow_the_policy() {
     for (policy, expected) in ALL_POLICIES.into_iter().zip([
         fires(&[], 16),
         fires(&[15], 16),
         // The window reaches from the time of looking, 15:54, back to 13:54.
         fires(&[14, 15], 16),
     ]) {
-        assert_eq!(hourly_due(policy, 15.9, 15.5), expected, "{policy:?}");
+        assert_eq!(hourly_due(policy, 15, 54 * 60), expected, "{policy:?}");
     }
 }
 
 #[test]
-fn missed_and_late_times_fire_together_in_order() {
-    for (policy, expected) in ALL_POLICIES.into_iter().zip([
-        fires(&[16, 17, 18], 19),
-        fires(&[15, 16, 17, 18], 19),
-        // The window reaches back to 16:54, but what came due since the start is late, not missed.
-        fires(&[16, 17, 18], 19),
-    ]) {
-        assert_eq!(hourly_due(policy, 18.9, 15.5), expected, "{policy:?}");
+fn late_times_and_one_that_is_not_fire_together_in_order() {
+    for (policy, expected) in
+        ALL_POLICIES.into_iter().zip([fires(&[15], 16), fires(&[14, 15], 16), fires(&[14, 15], 16)])
+    {
+        assert_eq!(hourly_due(policy, 15, 30), expected, "{policy:?}");
     }
+    let none = CatchUp::All { window: Duration::ZERO };
+    assert_eq!(hourly_due(none, 15, 30), fires(&[15], 16), "one that is not late fires, whatever the window");
 }
 
 #[test]
-fn one_run_stands_for_the_latest_missed_time_to_the_millisecond() {
+fn a_cron_that_fires_each_second_is_late_after_one() {
     let secondly = Schedule::parse("* * * * * *", "UTC").unwrap();
     let at = Timestamp::from_millis;
-    for up_since in 1001..9001 {
-        let firing = due(&secondly, CatchUp::One, at(1000), at(up_since), at(up_since), 1);
-        let latest = (up_since - 1) / 1000 * 1000;
-        assert_eq!(firing.fire[0], at(latest), "up since {up_since} ms");
+    let skip = |now| due(&secondly, CatchUp::Skip, at(1000), at(now), FIRINGS_MAX);
+    assert_eq!(skip(1999).fire, [at(1000)]);
+    assert_eq!(skip(2000).fire, [at(1000), at(2000)], "late by its interval, and not by more");
+    assert_eq!(skip(2001).fire, [at(2000)]);
+    assert_eq!(skip(9500), Firing { fire: vec![at(9000)], next: Some(at(10_000)) });
+}
+
+#[test]
+fn one_run_stands_for_the_latest_late_time_to_the_millisecond() {
+    let minutely = Schedule::parse("* * * * *", "UTC").unwrap();
+    let at = Timestamp::from_millis;
+    for now in 180_001..189_001 {
+        let firing = due(&minutely, CatchUp::One, at(60_000), at(now), FIRINGS_MAX);
+        assert_eq!(firing.fire, [at(120_000), at(180_000)], "at {now} ms");
     }
 }
 
 #[test]
-fn a_time_at_the_very_start_of_the_host_is_not_missed() {
-    assert_eq!(hourly_due(CatchUp::Skip, 12.0, 12.0), fires(&[12], 13));
-}
-
-#[test]
-fn a_clock_that_was_set_back_before_the_start_changes_nothing() {
-    assert_eq!(hourly_due(CatchUp::Skip, 12.5, 20.0), fires(&[], 13));
-    assert_eq!(hourly_due(CatchUp::One, 12.5, 20.0), fires(&[12], 13));
+fn a_cron_whose_last_time_is_late_is_done_with() {
+    let once = Schedule::parse("0 0 1 1 *", "UTC").unwrap();
+    let last = Timestamp::MAX;
+    let next = Timestamp::from_millis(HOUR * 24 * 365 * 300);
+    let nominal = once.next_after(next).unwrap();
+    assert_eq!(due(&once, CatchUp::Skip, nominal, last, 1).fire, []);
+    assert_eq!(due(&once, CatchUp::One, nominal, last, 1).fire.len(), 1);
 }
 
 #[test]
@@ -93,8 +103,9 @@ fn a_year_of_missed_seconds_is_looked_through_at_once() {
     let secondly = Schedule::parse("* * * * * *", "UTC").unwrap();
     let at = Timestamp::from_millis;
     let now = at(365 * 24 * HOUR + 500);
-    let firing = due(&secondly, CatchUp::One, at(0), now, now, 1);
-    assert_eq!(firing, Firing { fire: vec![at(365 * 24 * HOUR)], next: Some(at(365 * 24 * HOUR + 1000)) });
+    let firing = due(&secondly, CatchUp::One, at(0), now, FIRINGS_MAX);
+    let at = |seconds: u64| at(365 * 24 * HOUR + 1000 * seconds);
+    assert_eq!(firing, Firing { fire: vec![at(0).before(Duration::from_secs(1)), at(0)], next: Some(at(1)) });
 }
 
 #[test]
@@ -106,7 +117,7 @@ fn a_long_list_comes_in_parts_without_a_loss() {
         let mut fired = Vec::new();
         let mut next = Timestamp::from_millis(60_000);
         while next <= now {
-            let firing = due(&minutely, policy, next, now, now, most);
+            let firing = due(&minutely, policy, next, now, most);
             assert_eq!(firing.fire.len(), at_once.min(40 * 60 - fired.len()));
             fired.extend(firing.fire);
             next = firing.next.unwrap();
@@ -138,32 +149,44 @@ fn policies() -> impl Strategy<Value = CatchUp> {
 }
 
 proptest! {
-    /// The host looks at arbitrary times, and starts anew before some of them.
+    /// The host looks at arbitrary times.
     #[test]
-    fn no_nominal_time_fires_twice_and_none_is_lost_while_the_host_is_up(
+    fn no_nominal_time_fires_twice_and_those_that_are_late_follow_the_policy(
         policy in policies(),
-        looks in prop::collection::vec((1..20_000_u64, any::<bool>()), 1..40),
+        every in prop::sample::select(vec![1_u64, 2, 60, 120]),
+        looks in prop::collection::vec(1..200_000_u64, 1..40),
     ) {
-        let schedule = Schedule::parse("*/2 * * * * *", "Europe/Paris").unwrap();
+        let expression = match every {
+            1 | 2 => format!("*/{every} * * * * *"),
+            _ => format!("*/{} * * * *", every / 60),
+        };
+        let schedule = Schedule::parse(&expression, "Europe/Paris").unwrap();
         let mut now = Timestamp::from_millis(1_743_000_000_000);
-        let mut up_since = now;
         let mut next = schedule.next_after(now).unwrap();
         let mut fired: Vec<Timestamp> = Vec::new();
-        for (pause, restarted) in looks {
+        for pause in looks {
             now = now.after(Duration::from_millis(pause));
-            if restarted {
-                up_since = now;
+            let every = every * 1000;
+            let all: Vec<u64> = (next.as_millis()..=now.as_millis()).step_by(every as usize).collect();
+            let is_late = |at: &&u64| now.as_millis() - **at > every.min(60_000);
+            let late: Vec<u64> = all.iter().filter(is_late).copied().collect();
+            let kept = match policy {
+                CatchUp::Skip => &[],
+                CatchUp::One => &late[late.len().saturating_sub(1)..],
+                CatchUp::All { window } => {
+                    let oldest = now.before(window).as_millis();
+                    &late[late.iter().position(|at| *at >= oldest).unwrap_or(late.len())..]
+                }
+            };
+            let expected: Vec<_> = [kept, &all[late.len()..]].concat();
+            let mut found = Vec::new();
+            while next <= now {
+                let firing = due(&schedule, policy, next, now, FIRINGS_MAX);
+                found.extend(firing.fire.iter().map(|at| at.as_millis()));
+                next = firing.next.unwrap();
             }
-            let firing = due(&schedule, policy, next, now, up_since, FIRINGS_MAX);
-            prop_assert!(firing.fire.iter().all(|&at| at <= now && at.as_millis() % 2000 == 0));
-            prop_assert!(firing.next > Some(now), "all that is due has fired");
-            if !restarted {
-                let expected = next.as_millis()..=now.as_millis();
-                let count = expected.clone().filter(|ms| ms % 2000 == 0).count();
-                prop_assert_eq!(firing.fire.len(), count);
-            }
-            fired.extend(firing.fire);
-            next = firing.next.unwrap();
+            prop_assert_eq!(&found, &expected);
+            fired.extend(found.into_iter().map(Timestamp::from_millis));
         }
         prop_assert!(fired.is_sorted_by(|a, b| a < b));
     }

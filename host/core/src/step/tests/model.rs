@@ -35,6 +35,8 @@ pub(super) struct Driver {
     ran: BTreeMap<TaskIndex, Duration>,
     /// Hosts in a row that did not survive the step.
     lost: BTreeMap<TaskIndex, u8>,
+    /// Tasks that are held.
+    held: BTreeSet<TaskIndex>,
     /// The latest epoch that a step was dispatched under.
     epochs: BTreeMap<TaskIndex, u64>,
     finished: u32,
@@ -57,6 +59,7 @@ impl Driver {
             numbers: BTreeMap::new(),
             ran: BTreeMap::new(),
             lost: BTreeMap::new(),
+            held: BTreeSet::new(),
             epochs: BTreeMap::new(),
             finished: 0,
         };
@@ -104,6 +107,13 @@ impl Driver {
                 assert_eq!(after.status == Status::Failed, *lost == LOST_HOSTS_MAX);
                 assert!(after.repeated);
             }
+            RunEvent::StepEnded { task, result: StepResult::Held { .. }, .. } => {
+                // Nothing has happened to it.
+                self.told.remove(task);
+                let (before, after) = (before.task(*task).unwrap(), self.run.task(*task).unwrap());
+                assert_eq!(after.attempt, before.attempt);
+                assert_eq!(after.held, before.held + 1);
+            }
             RunEvent::StepEnded { task, ran, result, .. } => {
                 self.lost.remove(task);
                 let untold = self.untold.entry(*task).or_default();
@@ -150,7 +160,7 @@ impl Driver {
         let expected = match event {
             RunEvent::StepEnded { task, result, .. } => match result {
                 StepResult::Completed { .. } => 1,
-                StepResult::Failed { .. } | StepResult::Conflicted => 0,
+                StepResult::Failed { .. } | StepResult::Conflicted | StepResult::Held { .. } => 0,
                 StepResult::Suspended { .. } => {
                     usize::from(self.run.task(*task).unwrap().status != Status::Failed)
                 }
@@ -214,6 +224,8 @@ impl Driver {
             Effect::ApplyRequests { task } => {
                 assert_eq!(before.task(task).unwrap().status, Status::Running);
             }
+            Effect::Hold { task } => assert!(self.held.insert(task), "{task:?} is held already"),
+            Effect::LetGo { task } => assert!(self.held.remove(&task), "{task:?} is not held"),
             Effect::DropError { task } => {
                 assert_eq!(before.task(task).unwrap().error, Some(Part::Elsewhere), "no error is elsewhere");
             }
@@ -261,6 +273,7 @@ impl Driver {
         assert_eq!(after.queued_at.is_some(), self.queue.contains(&index), "{index:?}");
         assert_eq!(after.status == Status::Running, self.running.contains_key(&index), "{index:?}");
         assert_eq!(after.has_snapshot, self.snapshots.contains(&index), "{index:?}");
+        assert_eq!(after.held > 0, self.held.contains(&index), "{index:?}");
         assert_eq!(after.retry_at, self.timers.get(&(index, TaskTimer::Retry)).copied());
         assert_eq!(after.schedule_deadline, self.timers.get(&(index, TaskTimer::ScheduleTimeout)).copied());
         let open: BTreeSet<_> =
@@ -295,7 +308,7 @@ impl Driver {
         let retrying = self.timers.keys().any(|(_, timer)| *timer == TaskTimer::Retry);
         assert_ne!(pending || retrying, ended, "a run goes on exactly as long as something can happen to it");
         if ended {
-            assert!(self.timers.is_empty() && self.snapshots.is_empty());
+            assert!(self.timers.is_empty() && self.snapshots.is_empty() && self.held.is_empty());
         }
     }
 }

@@ -33,6 +33,7 @@ enum Move {
         careless: bool,
     },
     Conflict(u8),
+    Hold(u8),
     Settle(usize),
     /// The timer that rings may have been cleared meanwhile.
     Ring {
@@ -81,6 +82,7 @@ fn moves() -> impl Strategy<Value = Move> {
         20 => (any::<u8>(), prop::bool::weighted(0.9)).prop_map(|(task, retryable)| Move::Fail { task, retryable }),
         80 => suspend.prop_map(|(task, waits, dropped, careless)| Move::Suspend { task, waits, dropped, careless }),
         10 => any::<u8>().prop_map(Move::Conflict),
+        10 => any::<u8>().prop_map(Move::Hold),
         80 => any::<usize>().prop_map(Move::Settle),
         40 => (any::<u8>(), timer).prop_map(|(task, timer)| Move::Ring { task, timer }),
         30 => any::<(u8, bool)>().prop_map(|(task, crashed)| Move::LoseHost { task, crashed }),
@@ -152,6 +154,10 @@ impl Driver {
                 self.end_step(task, result);
             }
             Move::Conflict(task) => self.end_step(pick(task), StepResult::Conflicted),
+            Move::Hold(task) => {
+                let (reason, error) = (Reason::Unloadable, TaskError::new("it cannot be loaded"));
+                self.end_step(pick(task), StepResult::Held { reason, error });
+            }
             Move::Settle(nth) => {
                 let nth = nth.checked_rem(self.open_waits.len()).unwrap_or(0);
                 if let Some(((task, wait), open)) = self.open_waits.iter().nth(nth) {
@@ -270,9 +276,9 @@ impl Driver {
     }
 }
 
-/// Random moves hardly leave a task alone for long enough to lose it ten times in a row.
+/// Random moves hardly leave a task alone for long enough to lose it so often in a row.
 #[test]
-fn a_task_is_given_up_when_ten_hosts_in_a_row_did_not_survive_it() {
+fn a_task_is_given_up_when_five_hosts_in_a_row_did_not_survive_it() {
     let mut driver = Driver::new(workflow(vec![task("deadly", &[])]));
     let lose = |driver: &mut Driver, times| {
         for _ in 0..times {
@@ -286,7 +292,10 @@ fn a_task_is_given_up_when_ten_hosts_in_a_row_did_not_survive_it() {
     driver.make(Move::Suspend { task: 0, waits, dropped: Vec::new(), careless: false });
     driver.make(Move::Settle(0));
 
-    lose(&mut driver, LOST_HOSTS_MAX - 1);
+    lose(&mut driver, 1);
+    assert!(!driver.run.tasks[0].is_suspect(), "it may have been another one");
+    lose(&mut driver, LOST_HOSTS_MAX - 2);
+    assert!(driver.run.tasks[0].is_suspect());
     assert_eq!(driver.run.status, Status::Queued, "a step that ended began the count anew");
     assert_eq!(driver.run.tasks[0].reason, Some(Reason::HostLost), "the history says why it is queued again");
     driver.make(Move::Slot(0));
@@ -295,6 +304,28 @@ fn a_task_is_given_up_when_ten_hosts_in_a_row_did_not_survive_it() {
     assert!(driver.run.tasks[0].repeated);
     lose(&mut driver, 1);
     assert_eq!((driver.run.status, driver.run.reason), (Status::Failed, Some(Reason::HostLost)));
+}
+
+#[test]
+fn a_held_task_is_tried_again_less_and_less_often_and_loses_nothing() {
+    let mut driver = Driver::new(workflow(vec![task("stuck", &[])]));
+    driver.make(Move::Slot(0));
+    driver.make(Move::LoseHost { task: 0, crashed: true });
+    let mut delays = Vec::new();
+    for _ in 0..14 {
+        driver.make(Move::Slot(0));
+        driver.make(Move::Hold(0));
+        let task = &driver.run.tasks[0];
+        assert_eq!((driver.run.status, task.reason), (Status::Queued, Some(Reason::Unloadable)));
+        assert_eq!((task.attempt, task.lost_hosts, task.repeated), (1, 1, true));
+        let timer = driver.timers[&(TaskIndex(0), TaskTimer::Retry)];
+        delays.push((timer.as_millis() - driver.now.as_millis()) / 1000);
+        driver.make(Move::Ring { task: 0, timer: TaskTimer::Retry });
+    }
+    assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600]);
+    driver.make(Move::Slot(0));
+    driver.make(Move::Complete(0));
+    assert_eq!((driver.run.status, driver.run.tasks[0].held), (Status::Completed, 0));
 }
 
 #[test]

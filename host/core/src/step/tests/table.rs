@@ -31,7 +31,7 @@ enum Expected {
 use Expected::{Ignored, Now, Refused};
 
 /// The columns of the table.
-const EVENTS: [&str; 13] = [
+const EVENTS: [&str; 14] = [
     "created",
     "slot",
     "completed",
@@ -39,6 +39,7 @@ const EVENTS: [&str; 13] = [
     "failed for good",
     "suspended",
     "conflicted",
+    "held",
     "settled",
     "retry due",
     "schedule timeout",
@@ -49,24 +50,25 @@ const EVENTS: [&str; 13] = [
 
 /// The rows: how far the subject has come, and what each event does then.
 #[rustfmt::skip]
-fn table() -> Vec<(&'static str, [Expected; 13])> {
+fn table() -> Vec<(&'static str, [Expected; 14])> {
     use Status::{Cancelled as C, Completed as D, Failed as F, Queued as Q, Running as R, Sleeping as S};
     vec![
-        //                       created  slot     completed failed   for good suspended conflict settled  retry    timeout  lost     rejected cancel
-        ("not created",         [Now(Q),  Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
-        ("waits for parent",    [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
-        ("queued",              [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Now(F),  Refused, Now(F),  Now(C)]),
-        ("running",             [Refused, Refused, Now(D),   Now(Q),  Now(F),  Now(S),   Now(Q),  Ignored, Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
-        ("waits for retry",     [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Now(Q),  Ignored, Refused, Now(F),  Now(C)]),
-        ("queued for retry",    [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
-        ("on its last attempt", [Refused, Refused, Now(D),   Now(F),  Now(F),  Now(S),   Now(Q),  Ignored, Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
-        ("sleeping",            [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Now(Q),  Ignored, Ignored, Refused, Now(F),  Now(C)]),
-        ("woken",               [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Refused, Now(Q),  Ignored, Ignored, Refused, Now(F),  Now(C)]),
-        ("resumed",             [Refused, Refused, Now(D),   Now(Q),  Now(F),  Now(S),   Now(Q),  Now(R),  Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
-        ("completed",           [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Refused, Now(D),  Now(D)]),
-        ("failed",              [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Refused, Now(F),  Now(F)]),
-        ("skipped",             [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Ignored, Ignored, Ignored, Refused, Now(Status::Skipped), Now(Status::Skipped)]),
-        ("cancelled",           [Refused; 13]),
+        //                       created  slot     completed failed   for good suspended conflict held     settled  retry    timeout  lost     rejected cancel
+        ("not created",         [Now(Q),  Refused, Refused,  Refused, Refused, Refused,  Refused, Refused,  Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
+        ("waits for parent",    [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Refused,  Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
+        ("queued",              [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Refused, Refused,  Ignored, Ignored, Now(F),  Refused, Now(F),  Now(C)]),
+        ("running",             [Refused, Refused, Now(D),   Now(Q),  Now(F),  Now(S),   Now(Q),  Now(Q),   Ignored, Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
+        ("waits for retry",     [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Refused,  Ignored, Now(Q),  Ignored, Refused, Now(F),  Now(C)]),
+        ("queued for retry",    [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Refused, Refused,  Ignored, Ignored, Ignored, Refused, Now(F),  Now(C)]),
+        ("on its last attempt", [Refused, Refused, Now(D),   Now(F),  Now(F),  Now(S),   Now(Q),  Now(Q),   Ignored, Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
+        ("held",                [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Refused,  Ignored, Now(Q),  Ignored, Refused, Now(F),  Now(C)]),
+        ("sleeping",            [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Refused,  Now(Q),  Ignored, Ignored, Refused, Now(F),  Now(C)]),
+        ("woken",               [Refused, Now(R),  Refused,  Refused, Refused, Refused,  Refused, Refused,  Now(Q),  Ignored, Ignored, Refused, Now(F),  Now(C)]),
+        ("resumed",             [Refused, Refused, Now(D),   Now(Q),  Now(F),  Now(S),   Now(Q),  Now(Q),   Now(R),  Ignored, Ignored, Now(Q),  Now(F),  Now(C)]),
+        ("completed",           [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Refused,  Ignored, Ignored, Ignored, Refused, Now(D),  Now(D)]),
+        ("failed",              [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Refused,  Ignored, Ignored, Ignored, Refused, Now(F),  Now(F)]),
+        ("skipped",             [Refused, Refused, Refused,  Refused, Refused, Refused,  Refused, Refused,  Ignored, Ignored, Ignored, Refused, Now(Status::Skipped), Now(Status::Skipped)]),
+        ("cancelled",           [Refused; 14]),
     ]
 }
 
@@ -86,6 +88,7 @@ fn run_at(row: &str) -> (Workflow, Run) {
         "running" => &["created", "slot"],
         "waits for retry" => &["created", "slot", "failed"],
         "queued for retry" => &["created", "slot", "failed", "retry due"],
+        "held" => &["created", "slot", "held"],
         "on its last attempt" => &["created", "slot", "failed", "retry due", "slot"],
         "sleeping" => &["created", "slot", "suspended"],
         "woken" => &["created", "slot", "suspended", "settled first"],
@@ -145,6 +148,10 @@ fn event_of(name: &str, run: &Run) -> RunEvent {
             ended(SUBJECT, StepResult::Suspended { waits, dropped: Vec::new(), taken: usize::MAX })
         }
         "conflicted" => ended(SUBJECT, StepResult::Conflicted),
+        "held" => {
+            let (reason, error) = (Reason::Unloadable, TaskError::new("it cannot be loaded"));
+            ended(SUBJECT, StepResult::Held { reason, error })
+        }
         "settled first" => settled(1),
         "settled" => settled(2),
         "retry due" => RunEvent::RetryDue { task: SUBJECT },
