@@ -71,14 +71,15 @@ fn bulk_push_stores_each_event_and_lists_what_came_of_it() {
         { "key": "triggered:plain", "payload": 1 },
         { "key": "not*a*key" },
         { "key": "go", "payload": 2, "idempotencyKey": "e" },
-        { "key": "go", "payload": 3, "idempotencyKey": "e" },
+        { "key": "go", "payload": 2, "idempotencyKey": "e" },
         { "key": "go", "payload": 4 },
+        { "key": "go", "payload": 3, "idempotencyKey": "e" },
     ]);
     let rows = rows(&host.post("/events/bulk", &json!({ "events": events })).expect(201));
     host.settle();
     assert_eq!(
         rows.iter().map(code).collect::<Vec<_>>(),
-        ["none", "invalid_event_key", "none", "none", "none"]
+        ["none", "invalid_event_key", "none", "none", "none", "idempotency_conflict"]
     );
     assert_eq!(rows[0]["runs"][0]["workflow"], "triggered");
     assert_eq!(rows[2], rows[3]);

@@ -74,6 +74,28 @@ fn a_repeated_idempotency_key_gives_the_first_run_until_its_time_is_over() {
 }
 
 #[test]
+fn a_known_idempotency_key_with_another_input_is_a_conflict() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let call = |input: &str| {
+        let body = format!(r#"{{"input":{input},"idempotencyKey":"k"}}"#);
+        host.post_bytes("/workflows/echo/runs", "application/json", body.as_bytes())
+    };
+    let first = call(r#"{"a":[1,2]}"#);
+    assert_eq!(first.status, 202);
+    let again = call(r#"{ "a": [1, 2] }"#);
+    assert_eq!((again.status, &again.body["id"]), (200, &first.body["id"]), "white space says nothing");
+    let other = call(r#"{"a":[1,3]}"#);
+    assert_eq!(other.error(), (409, "idempotency_conflict", "idempotencyKey"));
+    assert_eq!(host.list("/runs").len(), 1);
+
+    let push = |key: &str, payload: u64| {
+        host.post("/events", &json!({ "key": key, "payload": payload, "idempotencyKey": "e" })).status
+    };
+    assert_eq!([push("a", 1), push("a", 1), push("a", 2), push("b", 1)], [201, 201, 409, 409]);
+    assert_eq!(host.list("/events").len(), 1);
+}
+
+#[test]
 fn runs_of_higher_priority_go_first() {
     let host = TestHost::with_one_slot(&["dormouse-programs"]);
     let plans = [1, 2, 3, 2, 1].map(|priority| json!({ "sleep_ms": 0, "priority": priority }));

@@ -44,6 +44,12 @@ impl Json {
         &self.0
     }
 
+    /// Whether another text says the same in the same words: they may differ in white space.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0 == other.0 || words(&self.0).eq(words(&other.0))
+    }
+
     /// What the text says. Of two members with one name the later one stays.
     ///
     /// # Errors
@@ -61,6 +67,17 @@ impl Json {
         check(&self.0)?;
         seed.deserialize(&mut reader(&self.0)).map_err(|error| describe(&error))
     }
+}
+
+/// The bytes of a JSON text without the white space outside of its strings.
+fn words(text: &str) -> impl Iterator<Item = u8> {
+    let (mut is_in_string, mut is_escaped) = (false, false);
+    text.bytes().filter(move |byte| {
+        let counts = is_in_string || !byte.is_ascii_whitespace();
+        is_in_string ^= *byte == b'"' && !is_escaped;
+        is_escaped = is_in_string && *byte == b'\\' && !is_escaped;
+        counts
+    })
 }
 
 impl fmt::Debug for Json {
@@ -231,6 +248,18 @@ mod tests {
         }
         for text in ["1e308", "-0.0", "1e-400", "123456789012345678901234567890", r#""\ud83d\ude00""#] {
             assert!(Json::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_are_the_same_that_differ_in_white_space() {
+        let same = |one: &str, other: &str| Json::trusted(one).is_same(&Json::trusted(other));
+        assert!(same(r#"{"a": [1, 2]}"#, "{ \"a\":[1,2] }\n"));
+        assert!(same(r#"{"a \" b": 1}"#, r#"{"a \" b":1}"#));
+        for (one, other) in
+            [("1", "2"), (r#""a b""#, r#""ab""#), (r#""\\" "#, r#""\\ ""#), ("[1]", "[1,1]"), ("1.0", "1")]
+        {
+            assert!(!same(one, other), "{one} {other}");
         }
     }
 }

@@ -12,6 +12,7 @@ mod delete_cron;
 mod delete_module;
 mod delete_workflow;
 mod deploy_module;
+mod idempotency;
 mod page;
 pub(crate) mod push_events;
 mod put_cron;

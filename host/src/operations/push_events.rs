@@ -9,6 +9,7 @@ use dormouse_core::workflow::{Json, Metadata, Priority};
 
 use super::Result;
 use super::bulk::{Outcomes, decide_each, handle_valid, only_outcome};
+use super::idempotency::conflict;
 use crate::engine::{Handled, Host, Matched, Shard};
 use crate::error::Error;
 use crate::store::Read;
@@ -61,7 +62,13 @@ pub(crate) fn decide(shard: &mut Shard, request: PushEvent, matched: Matched) ->
         && row.expires_at > shard.now
         && let Some(event) = shard.rows.event(EventId::from_bytes(row.id))?
     {
-        return Ok(event);
+        return match event.key == key && event.payload.is_same(&payload) {
+            true => Ok(event),
+            false => {
+                let of = format!("event {}, which has another key or payload", event.id);
+                Err(conflict(known, of).into())
+            }
+        };
     }
     let id = shard.clock().event_id();
     if let Some(new) = &idempotency_key {

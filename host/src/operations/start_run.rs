@@ -10,6 +10,7 @@ use dormouse_core::workflow::{Json, Metadata, Priority};
 
 use super::Result;
 use super::bulk::{Outcomes, decide_each, handle_valid};
+use super::idempotency::conflict;
 use crate::engine::{Entry, Handled, Host, Shard, Started, find_workflow};
 use crate::store::rows::{IdempotencyRow, IdempotencyScope};
 
@@ -97,9 +98,13 @@ pub(crate) fn decide(shard: &mut Shard, fitting: Fitting, request: StartRun) -> 
     if let Some((key, _)) = &idempotency
         && let Some(row) = shard.idempotent_run(&target.workflow, key)?
         && row.expires_at > shard.now
-        && shard.status(RunId::from_bytes(row.id))?.is_some()
+        && let id = RunId::from_bytes(row.id)
+        && let Some((spec, _)) = shard.run(id)?
     {
-        return Ok(Started { id: RunId::from_bytes(row.id), existing: true, row: None });
+        return match spec.input.is_same(&input) {
+            true => Ok(Started { id, existing: true, row: None }),
+            false => Err(conflict(key, format!("run {id}, which has another input")).into()),
+        };
     }
     let id = shard.clock().run_id();
     if let Some((key, ttl)) = idempotency {
