@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use axum::Json as Answer;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use dormouse_core::id::{RunId, TaskIndex};
@@ -18,28 +19,33 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, Result};
 use super::extract::{Params, Path};
-use super::page::{Rows, checked_limit};
+use super::page::{Rows, page};
 use super::run::TaskNames;
 use super::state::Stopping;
 use super::text::RunIdText;
 use super::values::{StatusWord, Time};
 use crate::engine::Host;
-use crate::operations::{self, Page, Paged};
+use crate::operations::{self, Page};
 use crate::store::rows::{JournalEntry, LogLine};
 
 /// A quiet stream sends a comment this often, so that nobody in between takes it for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// A proxy hands each event on as it comes, and neither keeps nor compresses it.
+const UNBUFFERED: [(HeaderName, &str); 2] =
+    [(CACHE_CONTROL, "no-cache, no-transform"), (HeaderName::from_static("x-accel-buffering"), "no")];
 
 /// Which entries to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct JournalQuery {
-    /// Only entries behind this sequence number: the `nextCursor` of the stretch before, which may be
-    /// without rows where much else lies between two of them.
+    /// Only entries behind this sequence number.
     since: Option<u64>,
     /// At most this many rows: from 1 to 200, by default 50.
     limit: Option<usize>,
+    /// The `nextCursor` of the stretch before, which may be without rows where much else lies between two of them.
+    cursor: Option<String>,
 }
 
 /// A transition of a task run, and of its run with it.
@@ -190,9 +196,9 @@ fn rows<T>(
     query: &JournalQuery,
     pick: impl FnMut(u64, JournalEntry) -> Option<T>,
 ) -> Result<Rows<T>> {
-    let page = Page { limit: checked_limit(query.limit)?, after: query.since };
-    let Paged { rows, next } = operations::list_journal(host, id, page, pick)?;
-    Ok(Rows { rows, next_cursor: next.map(|sequence| sequence.to_string()) })
+    let Page { limit, after } = page(query.limit, query.cursor.as_deref())?;
+    let page = Page { limit, after: after.max(query.since) };
+    Ok(Rows::from_paged(operations::list_journal(host, id, page, pick)?, |row| row))
 }
 
 /// Where a stream begins.
@@ -235,7 +241,8 @@ pub(super) async fn follow_run(
         .filter_map(move |(sequence, entry)| std::future::ready(event(sequence, entry, &names)))
         .map(Ok::<_, Infallible>)
         .take_until(stopping.announced());
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+    let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    Ok((UNBUFFERED, events).into_response())
 }
 
 /// Whether a run has nothing behind this entry.

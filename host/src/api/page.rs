@@ -70,7 +70,7 @@ macro_rules! cursors {
     )* };
 }
 
-cursors!(RunId, CronId, EventId, ModuleDigest, WorkflowName);
+cursors!(RunId, CronId, EventId, ModuleDigest, WorkflowName, u64);
 
 impl Cursor for ScheduledCursor {
     fn to_text(&self) -> String {
@@ -95,7 +95,7 @@ pub(super) fn page<C: Cursor>(limit: Option<usize>, cursor: Option<&str>) -> Res
 }
 
 /// The limit of a list, 50 unless it says otherwise.
-pub(super) fn checked_limit(limit: Option<usize>) -> Result<usize> {
+fn checked_limit(limit: Option<usize>) -> Result<usize> {
     let limit = limit.unwrap_or(LIMIT_DEFAULT);
     if (1..=LIMIT_MAX).contains(&limit) {
         return Ok(limit);
