@@ -1,8 +1,8 @@
 //! Arguments that several subcommands share, and how their texts are read.
 
 use std::fmt::Display;
-use std::fs;
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::Context as _;
 use chrono::DateTime;
@@ -28,13 +28,19 @@ pub(super) struct Stretch {
 /// JSON as it was typed, or read from a file.
 pub(super) type Json = Box<RawValue>;
 
-/// JSON, or the content of a file after `@`.
-pub(super) fn json(text: &str) -> anyhow::Result<Json> {
+/// JSON, or the content of a file after `@`, or of standard input after `@-`.
+pub(super) fn json(text: &str) -> Result<Json, String> {
     let text = match text.strip_prefix('@') {
-        Some(path) => fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?,
+        Some("-") => {
+            io::read_to_string(io::stdin()).map_err(|error| format!("cannot read standard input: {error}"))?
+        }
+        Some(path) => fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?,
         None => text.to_owned(),
     };
-    RawValue::from_string(text).context("not JSON (strings need quotation marks of their own)")
+    // Some editors begin a file with a mark of its byte order.
+    let text = text.trim_start_matches('\u{feff}').to_owned();
+    let not_json = |error| format!("not JSON: {error} (strings need quotation marks of their own)");
+    RawValue::from_string(text).map_err(not_json)
 }
 
 /// A pair of metadata, as `key:value`.

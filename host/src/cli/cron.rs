@@ -104,8 +104,8 @@ struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     timezone: Option<String>,
 
-    /// Input of its runs: JSON, or @FILE [default: null]
-    #[arg(long, value_parser = parse_json, value_name = "JSON|@FILE")]
+    /// Input of its runs: JSON, or @FILE, or @- for standard input [default: null]
+    #[arg(long, allow_hyphen_values = true, value_parser = parse_json, value_name = "JSON|@FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Json>,
 
@@ -124,7 +124,8 @@ struct Body {
     #[serde(skip_serializing_if = "Option::is_none")]
     enabled: Option<bool>,
 
-    /// What happens to times that passed while the host was down [default: skip]
+    /// What happens to times that are late by more than a minute, or by more than the interval to the next one if
+    /// that is shorter: skip, one or all [default: skip]
     #[arg(long, value_name = "POLICY")]
     #[serde(skip_serializing_if = "Option::is_none")]
     catch_up: Option<CatchUp>,

@@ -35,8 +35,8 @@ pub(super) struct Push {
     /// What subscriptions match
     key: String,
 
-    /// JSON, or @FILE [default: null]
-    #[arg(long, value_parser = json, value_name = "JSON|@FILE")]
+    /// JSON, or @FILE, or @- for standard input [default: null]
+    #[arg(long, allow_hyphen_values = true, value_parser = json, value_name = "JSON|@FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Json>,
 

@@ -32,8 +32,8 @@ pub(super) struct StartRun {
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
-    /// What it works on: JSON, or @FILE [default: null]
-    #[arg(long, value_parser = json, value_name = "JSON|@FILE")]
+    /// What it works on: JSON, or @FILE, or @- for standard input [default: null]
+    #[arg(long, allow_hyphen_values = true, value_parser = json, value_name = "JSON|@FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Json>,
 

@@ -89,8 +89,8 @@ pub(super) struct Update {
 
 #[derive(Debug, Args, Serialize)]
 struct Fields {
-    /// Input of the run: JSON, or @FILE
-    #[arg(long, value_parser = json, value_name = "JSON|@FILE")]
+    /// Input of the run: JSON, or @FILE, or @- for standard input
+    #[arg(long, allow_hyphen_values = true, value_parser = json, value_name = "JSON|@FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Json>,
 
