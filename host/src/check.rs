@@ -1,8 +1,10 @@
 //! A store that no host has open, held against every invariant.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use crate::clock::Clock;
+use crate::panic;
 use crate::runtime::check_snapshot;
 use crate::server::{STORE_CACHE_BYTES, STORE_FILE};
 use crate::store::{OpenError, Problem, Store, StoreError};
@@ -25,17 +27,20 @@ enum Cause {
     Open(#[source] OpenError),
     #[error("cannot read the store")]
     Store(#[from] StoreError),
+    #[error("the store is damaged in a way that its database does not expect: {0}")]
+    Damaged(String),
 }
 
 /// Checks the store in the data folder of a host that does not run: the checksums of the file,
 /// then every row and every index. Tells `found` of each problem, and returns the number of rows
-/// that were looked at.
+/// that were looked at. Nothing on the disk is changed: what a migration would write stays in memory.
 ///
 /// # Errors
 ///
 /// When there is no store, a host has it open, or it cannot be read at all.
 pub fn check(data: &Path, found: &mut dyn FnMut(Problem)) -> Result<u64, CheckError> {
-    Ok(look_through(data, found)?)
+    let looked = catch_unwind(AssertUnwindSafe(|| look_through(data, found)));
+    Ok(looked.unwrap_or_else(|panic| Err(Cause::Damaged(panic::message(&*panic).to_owned())))?)
 }
 
 fn look_through(data: &Path, found: &mut dyn FnMut(Problem)) -> Result<u64, Cause> {
@@ -47,11 +52,15 @@ fn look_through(data: &Path, found: &mut dyn FnMut(Problem)) -> Result<u64, Caus
         OpenError::Locked { .. } => Cause::InUse { data: data.to_owned() },
         error => Cause::Open(error),
     };
-    let store = Store::open(&path, STORE_CACHE_BYTES, Clock::system().now()).map_err(failed)?;
+    let (store, has_log) =
+        Store::open_to_look(&path, STORE_CACHE_BYTES, Clock::system().now()).map_err(failed)?;
+    if !has_log {
+        found(Problem::of_file("files of its log are missing: what was committed last may be gone"));
+    }
     let (store, is_sound) = store.verify_file(&path).map_err(failed)?;
     if !is_sound {
         found(Problem::of_file(
-            "its checksums did not agree with its contents; the last sound state was kept",
+            "its checksums do not agree with its contents; what follows is about its last sound state",
         ));
     }
     let view = store.view();

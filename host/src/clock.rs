@@ -15,6 +15,9 @@ use dormouse_core::time::Timestamp;
 /// suspended.
 const UNWATCHED_WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// While the clock is behind by less than this, ids go on from the latest one.
+const SET_BACK_MIN: Duration = Duration::from_secs(60);
+
 /// What time it is, and random bits.
 #[derive(Clone)]
 pub struct Clock {
@@ -76,11 +79,16 @@ impl Clock {
         }
     }
 
-    /// Moves a virtual clock forward; it never goes back. Nothing happens on the system's clock.
+    /// Moves a virtual clock forward. Nothing happens on the system's clock, nor if the time has passed.
     pub fn jump_to(&self, to: Timestamp) {
+        self.set_to(to.max(self.now()));
+    }
+
+    /// Sets a virtual clock, be it back. Nothing happens on the system's clock.
+    pub fn set_to(&self, to: Timestamp) {
         if let Source::Virtual(time) = &self.source {
             let mut time = time.lock().unwrap_or_else(PoisonError::into_inner);
-            time.now = time.now.max(to);
+            time.now = to;
             time.on_jump.retain(|tell| tell());
         }
     }
@@ -93,13 +101,14 @@ impl Clock {
                 time.lock().unwrap_or_else(PoisonError::into_inner).on_jump.push(Box::new(tell));
             }
             #[cfg(target_os = "linux")]
-            Source::System { is_watched } => match set::watch(tell) {
-                Ok(()) => is_watched.store(true, Ordering::Relaxed),
-                Err(error) => tracing::warn!(
-                    %error,
-                    "the machine does not tell when its clock is set; timers may then be {UNWATCHED_WAIT_MAX:?} late"
-                ),
-            },
+            Source::System { is_watched } => {
+                if let Err(error) = set::watch(tell, Arc::clone(is_watched)) {
+                    tracing::warn!(
+                        %error,
+                        "the machine does not tell when its clock is set; timers may then be {UNWATCHED_WAIT_MAX:?} late"
+                    );
+                }
+            }
             #[cfg(not(target_os = "linux"))]
             Source::System { .. } => drop(tell),
         }
@@ -148,7 +157,9 @@ impl Clock {
         let now = self.now();
         // The top one of the 26 bits is clear, which leaves room to count up.
         let start = u32::from_be_bytes([random[0], random[1], random[2], random[3]]) >> 7;
-        *latest = if now > time { (now, start) } else { (time, number + 1) };
+        // Ids of a time that a clock showed which was ahead would be taken for newer than they are.
+        let is_set_back = now < time.before(SET_BACK_MIN);
+        *latest = if now > time || is_set_back { (now, start) } else { (time, number + 1) };
         let number = latest.1;
         // What the id takes of these bytes: 4, 8, 6 and 8 bits.
         random[..4]

@@ -63,6 +63,37 @@ fn no_time_fires_twice_when_the_clock_is_set_back() {
 }
 
 #[test]
+fn a_time_that_comes_again_leaves_its_run_alone() {
+    let host = TestHost::with(&["durable-sleep"]);
+    let ids = ["allow", "skip", "queue", "cancelRunning"].map(|overlap| slow_cron(&host, overlap));
+    host.advance(HOUR);
+    let before: Vec<_> = ids.iter().map(|id| show(&host, id)).collect();
+    host.set_clock(host.now().before(Duration::from_secs(2)));
+    host.advance(HOUR / 2);
+    for (id, before) in ids.iter().zip(before) {
+        let runs = runs(&host, id);
+        assert_eq!(column(&runs, "/status"), ["sleeping"], "{before:#}");
+        let after = show(&host, id);
+        assert_eq!((&after["lastRunId"], &after["nextRunAt"]), (&before["lastRunId"], &before["nextRunAt"]));
+    }
+}
+
+#[test]
+fn a_clock_that_was_ahead_for_a_moment_stops_neither_crons_nor_retention() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let id = cron(&host, "echo", "moment", json!({ "expression": "@hourly" }));
+    let began = host.now();
+    host.set_clock(began.after(20 * DAY));
+    host.set_clock(began.after(HOUR / 2));
+    assert_eq!(show(&host, &id)["nextRunAt"], "2026-01-05T09:00:00.000Z");
+    host.advance(HOUR);
+    assert!(fired(&host, &id).contains(&"2026-01-05T09:00".to_owned()));
+    let newest = host.start("echo", &json!(1));
+    assert_eq!(host.list("/runs?limit=200").iter().filter(|run| run["id"] == newest).count(), 1);
+    assert!(host.to_end(&newest)["createdAt"].as_str().unwrap() < "2026-01-06");
+}
+
+#[test]
 fn a_disabled_cron_forgets_the_times_that_it_held_back() {
     let host = TestHost::with(&["durable-sleep"]);
     let body = json!({ "expression": "@hourly", "input": { "seconds": 9000 }, "overlap": "queue" });

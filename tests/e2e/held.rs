@@ -143,12 +143,12 @@ fn a_cron_that_cannot_be_read_goes_on_from_where_it_was_when_it_can() {
         let row = show(&host, &id);
         assert_eq!((&row["enabled"], &row["nextRunAt"]), (&json!(true), &json!(null)), "{row:#}");
         assert!(row["problem"].as_str().is_some_and(|text| text.contains("Mars/Basecamp")), "{row:#}");
-        assert_eq!(host.metric("dormouse_held_crons").to_string(), "1");
+        assert_eq!(host.metric("dormouse_unreadable_crons").to_string(), "1");
         assert_eq!((fired(&host, &id).len(), fired(&host, &near).len()), (1, 3), "others go on");
 
         let host = host.restart_on(|store| replace(store, CRONS, "Mars/Basecamp", "Europe/London"));
         host.settle();
-        assert_eq!(host.metric("dormouse_held_crons").to_string(), "0");
+        assert_eq!(host.metric("dormouse_unreadable_crons").to_string(), "0");
         host.advance(HOUR);
         let expected: Vec<_> = ["09:00"].iter().chain(caught_up).chain(&["12:00"]).collect();
         assert_eq!(
@@ -157,4 +157,25 @@ fn a_cron_that_cannot_be_read_goes_on_from_where_it_was_when_it_can() {
         );
         assert_eq!(show(&host, &id)["problem"], json!(null));
     }
+}
+
+#[test]
+fn a_cron_whose_row_cannot_be_read_holds_up_no_other_and_goes_on_when_it_can() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let far = cron(&host, "echo", "far", json!({ "expression": "@hourly", "timezone": "Europe/London" }));
+    let near = cron(&host, "echo", "near", json!({ "expression": "@hourly" }));
+    // The byte before the name of the workflow is its length.
+    let damage = |store: &Path| replace(store, CRONS, "\u{4}echo\u{3}far", "\u{4}echo\u{7f}far");
+    let mend = |store: &Path| replace(store, CRONS, "\u{4}echo\u{7f}far", "\u{4}echo\u{3}far");
+    let host = host.restart_on(damage).restart_on(|_| {});
+    assert_eq!(host.metric("dormouse_unreadable_crons").to_string(), "1");
+    host.advance(HOUR);
+    assert_eq!((fired(&host, &far).len(), fired(&host, &near).len()), (0, 1));
+    let host = host.restart_on(mend);
+    host.advance(HOUR);
+    assert_eq!(
+        (fired(&host, &far).len(), fired(&host, &near).len()),
+        (2, 2),
+        "the time that has just come is not late"
+    );
 }

@@ -119,6 +119,12 @@ impl TestHost {
         self.runtime.block_on(self.server().idle())
     }
 
+    /// Sets the clock, be it back, without a look at what is due on the way.
+    pub fn set_clock(&self, to: Timestamp) {
+        self.clock.set_to(to);
+        self.settle();
+    }
+
     /// Lets time pass: every timer on the way rings at its time.
     pub fn advance(&self, duration: Duration) {
         let end = self.now().after(duration);

@@ -29,7 +29,8 @@ pub const SUSPECT_AFTER: u8 = 2;
 /// Hosts in a row that may fail to survive one step before the task is given up: three of them alone with it.
 pub const LOST_HOSTS_MAX: u8 = SUSPECT_AFTER + 3;
 
-/// How long a task is held before it is tried again, for the first time; twice as long each time after that.
+/// How long a task is held at most before it is tried again, for the first time; twice as long each time after that.
+/// It is at least half of that, so that those that are held together are not tried together.
 pub const HELD_MIN: Duration = Duration::from_secs(1);
 
 /// Longest that a held task waits before it is tried again.
@@ -348,7 +349,7 @@ pub struct TaskRun {
     pub attempt: u32,
     /// Counts the steps that were given out. A result of an earlier one is stale.
     pub epoch: u64,
-    /// Hosts in a row that did not survive the step.
+    /// Hosts in a row that did not survive the step; from [`SUSPECT_AFTER`] on only those that ran nothing else.
     pub lost_hosts: u8,
     /// Whether the step began before: on a host that is gone, or in conflict with another one.
     pub repeated: bool,
@@ -482,6 +483,8 @@ pub enum RunEvent {
         task: TaskIndex,
         /// Whether nobody knows why, so that the step itself may be the reason.
         crashed: bool,
+        /// Whether no other step ran on that host.
+        alone: bool,
     },
     /// It cannot run at all, whatever its tasks.
     Rejected {
@@ -535,6 +538,8 @@ pub enum StepResult {
         reason: Reason,
         /// What to say of it.
         error: TaskError,
+        /// A random number from 0 to 1 for the delay before it is tried again.
+        chance: f64,
     },
 }
 

@@ -59,7 +59,7 @@ pub fn step(
         RunEvent::WaitSettled { task, wait, outcome } => stepper.wait_settled(task, wait, outcome)?,
         RunEvent::RetryDue { task } => stepper.retry_due(task)?,
         RunEvent::ScheduleTimeout { task } => stepper.schedule_timeout(task)?,
-        RunEvent::HostLost { task, crashed } => stepper.host_lost(task, crashed)?,
+        RunEvent::HostLost { task, crashed, alone } => stepper.host_lost(task, crashed, alone)?,
         RunEvent::Rejected { reason, error } => stepper.rejected(reason, &error),
         RunEvent::Cancel { reason } => stepper.cancel(reason),
     }
@@ -145,8 +145,8 @@ impl Stepper<'_> {
         }
         self.effects.push(Effect::Release { task: index });
         let result = match result {
-            StepResult::Held { reason, error } => {
-                self.held(index, reason, error);
+            StepResult::Held { reason, error, chance } => {
+                self.held(index, reason, error, chance);
                 return Ok(());
             }
             result => result,
@@ -197,12 +197,12 @@ impl Stepper<'_> {
         Ok(())
     }
 
-    fn host_lost(&mut self, index: TaskIndex, crashed: bool) -> Result<(), Refused> {
+    fn host_lost(&mut self, index: TaskIndex, crashed: bool, alone: bool) -> Result<(), Refused> {
         let task = self.task(index)?;
         if task.status != Status::Running {
             return Err(Refused::WrongStatus { status: task.status, event: "host lost" });
         }
-        task.lost_hosts += u8::from(crashed);
+        task.lost_hosts += u8::from(crashed && (alone || !task.is_suspect()));
         task.repeated = true;
         if task.lost_hosts < LOST_HOSTS_MAX {
             self.enqueue(index, Some(Reason::HostLost));
@@ -268,13 +268,14 @@ impl Stepper<'_> {
     }
 
     /// Nothing of the task changes: it is tried again.
-    fn held(&mut self, index: TaskIndex, reason: Reason, error: TaskError) {
+    fn held(&mut self, index: TaskIndex, reason: Reason, error: TaskError, chance: f64) {
         self.set_error(index, Some(error));
         let task = &mut self.run.tasks[usize::from(index.0)];
         if task.held == 0 {
             self.effects.push(Effect::Hold { task: index });
         }
-        let at = self.now.after(HELD_MIN.saturating_mul(1 << task.held.min(16)).min(HELD_MAX));
+        let most = HELD_MIN.saturating_mul(1 << task.held.min(16)).min(HELD_MAX);
+        let at = self.now.after(most.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0)));
         task.held = task.held.saturating_add(1);
         task.retry_at = Some(at);
         self.effects.push(Effect::SetTimer { task: index, timer: TaskTimer::Retry, at });

@@ -34,6 +34,7 @@ const PROPERTIES: &[Column] = &[
     ("description", "description"),
     ("timezone", "timezone"),
     ("enabled", "enabled"),
+    ("problem", "problem"),
     ("catch-up", "catchUp"),
     ("overlap", "overlap"),
     ("next run", "nextRunAt"),

@@ -1,6 +1,6 @@
 //! Everything that wakes the deciding thread, as one enum.
 
-use dormouse_core::id::{RunId, TaskIndex};
+use dormouse_core::id::{BaseDigest, ModuleDigest, RunId, TaskIndex};
 use dormouse_core::run::Lease;
 use dormouse_core::time::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -34,6 +34,8 @@ pub(super) enum Command {
     },
     /// A step logged.
     Log { run: RunId, task: TaskIndex, attempt: u32, repeated: bool, lines: Vec<GuestLine> },
+    /// A step is to begin of a module whose base image is not stored.
+    BaseImage { module: ModuleDigest, base: BaseDigest, image: Vec<u8> },
     /// A change set is durable.
     Committed(Committed),
     /// The disk failed. The persisting thread has ended.

@@ -1,81 +1,118 @@
 //! Crons: their rows, timers and runs, as `triggers` says what becomes of them.
 
-use std::ops::ControlFlow;
+use std::error::Error;
 use std::time::Instant;
 
-use dormouse_core::cron::CronError;
 use dormouse_core::id::{CronId, RunId, WorkflowName};
 use dormouse_core::run::{Reason, RunEvent, Status};
 use dormouse_core::time::Timestamp;
 use dormouse_core::workflow::Overlap;
 
 use super::shard::Shard;
-use crate::store::rows::{CronRow, Timer, Work};
+use crate::store::rows::{CronRow, Timer};
 use crate::store::{Read, StoreError};
 use crate::triggers::crons::{self, CronEffect, EarlierRuns};
 
 /// Most crons whose next times are found anew in one portion.
-const REVIEWED_MAX: usize = 256;
+const REVIEWED_MAX: usize = 64;
 
 impl Shard {
     /// Fires a cron whose timer has rung, for as many of its times as are its share of the round. Its timer
     /// is set to the first time that has not fired, so what is left comes with the next round.
     pub(super) fn ring_cron(&mut self, id: CronId, at: Timestamp, share: usize) -> Result<(), StoreError> {
-        let Some(mut row) = self.rows.cron(id)?.filter(|row| row.next_run_at == Some(at)) else {
+        let Some(mut row) = self.readable_cron(id)?.filter(|row| row.next_run_at == Some(at)) else {
             return Ok(());
         };
         let next = match crons::due_times(&row, &mut self.schedules, self.now, share) {
             Ok(due) => {
                 for nominal in due.fire {
-                    let effects = crons::fire(&mut row, nominal);
-                    self.perform_cron(&mut row, effects)?;
+                    // A time comes again when the clock was set back.
+                    let has_come = row.held.contains(&nominal)
+                        || self.status(RunId::of_cron(row.id, nominal))?.is_some();
+                    if !has_come {
+                        let effects = crons::fire(&mut row, nominal);
+                        self.perform_cron(&mut row, effects)?;
+                    }
                 }
-                crons::saw(&mut row, due.next, self.now);
+                crons::mark_seen(&mut row, due.next, self.now);
                 due.next
             }
-            Err(error) => self.hold_cron(&row, &error),
+            Err(error) => {
+                self.note_unreadable_cron(id, &error);
+                None
+            }
         };
         self.set_cron_timer(&mut row, next)?;
         self.rows.put_cron(&row)
     }
 
-    /// A cron that cannot be read has no next time, and keeps up to when its times are done with: a host that can
-    /// read it goes on from there.
-    fn hold_cron(&mut self, row: &CronRow, error: &CronError) -> Option<Timestamp> {
-        tracing::error!(cron.id = %row.id, workflow = %row.workflow, %error, "a cron is held: it cannot be read");
-        self.held_crons.insert(row.id);
-        None
+    /// A cron, unless its row cannot be read: that is the misfortune of this cron alone.
+    fn readable_cron(&mut self, id: CronId) -> Result<Option<CronRow>, StoreError> {
+        match self.rows.cron(id) {
+            Err(error @ StoreError::Unreadable { .. }) => {
+                self.note_unreadable_cron(id, &error);
+                Ok(None)
+            }
+            row => row,
+        }
     }
 
-    /// Finds the next times of some crons anew, of those made before this one.
-    pub(super) fn review_crons(
-        &mut self,
-        before: Option<CronId>,
-        until: Instant,
-    ) -> Result<Option<Work>, StoreError> {
-        let mut rows = Vec::new();
-        self.rows.visit_crons(before, |row| {
-            rows.push(row);
-            if rows.len() < REVIEWED_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        let (mut before, mut more) = (before, rows.len() == REVIEWED_MAX);
-        for mut row in rows {
-            before = Some(row.id);
-            let next = match crons::next_time(&row, &mut self.schedules, self.now) {
-                Ok(next) => next,
-                Err(error) => self.hold_cron(&row, &error),
-            };
-            if next != row.next_run_at || row.seen_until > self.now {
-                row.seen_until = row.seen_until.min(self.now);
-                self.set_cron_timer(&mut row, next)?;
-                self.rows.put_cron(&row)?;
+    /// A cron that cannot be read has no next time, and keeps up to when its times are done with: a host that can
+    /// read it goes on from there.
+    fn note_unreadable_cron(&mut self, id: CronId, error: &(dyn Error + 'static)) {
+        tracing::error!(cron.id = %id, error, "a cron does not fire: it cannot be read");
+        self.unreadable_crons.insert(id);
+        self.shared.metrics.unreadable_crons(self.unreadable_crons.len());
+    }
+
+    /// Has the next times of all crons found anew: the clock, or the rules of a zone, may be others than when they
+    /// were found.
+    pub(super) fn begin_cron_review(&mut self) {
+        self.cron_review = Some(CronId::from_bytes([u8::MAX; 16]));
+        self.has_work = true;
+    }
+
+    /// Finds the next times of some crons anew.
+    pub(super) fn go_on_with_cron_review(&mut self, until: Instant) -> Result<(), StoreError> {
+        let Some(before) = self.cron_review else { return Ok(()) };
+        for id in self.rows.cron_ids(before, REVIEWED_MAX)? {
+            self.cron_review = Some(id);
+            if let Some(mut row) = self.readable_cron(id)? {
+                self.review_cron(&mut row)?;
             }
-            if Instant::now() >= until {
-                more = true;
-                break;
+            if Instant::now() >= until || self.has_enough() {
+                return Ok(());
             }
         }
-        Ok(more.then_some(Work::ReviewCrons { before }))
+        if self.rows.cron_ids(self.cron_review.unwrap_or(before), 1)?.is_empty() {
+            self.cron_review = None;
+        }
+        Ok(())
+    }
+
+    /// Finds the next time of a cron anew. What is done with stays so, but for what a clock saw that was ahead.
+    pub(crate) fn review_cron(&mut self, row: &mut CronRow) -> Result<(), StoreError> {
+        let next = self.next_cron_time(row);
+        let has_timer = match row.next_run_at {
+            Some(at) => self.rows.has_timer(at, Timer::Cron(row.id))?,
+            None => true,
+        };
+        if next != row.next_run_at || row.seen_until > self.now || !has_timer {
+            row.seen_until = row.seen_until.min(self.now);
+            self.set_cron_timer(row, next)?;
+            self.rows.put_cron(row)?;
+        }
+        Ok(())
+    }
+
+    fn next_cron_time(&mut self, row: &CronRow) -> Option<Timestamp> {
+        match crons::next_time(row, &mut self.schedules, self.now) {
+            Ok(next) => next,
+            Err(error) => {
+                self.note_unreadable_cron(row.id, &error);
+                None
+            }
+        }
     }
 
     /// Lets go on what waited for the end of a run of a cron.
@@ -136,11 +173,8 @@ impl Shard {
     /// Sets the timer to the first time after now, or to none when the cron is disabled.
     pub(crate) fn restart_cron(&mut self, row: &mut CronRow) -> Result<(), StoreError> {
         row.seen_until = self.now;
-        self.held_crons.remove(&row.id);
-        let next = match crons::next_time(row, &mut self.schedules, self.now) {
-            Ok(next) => next,
-            Err(error) => self.hold_cron(row, &error),
-        };
+        self.unreadable_crons.remove(&row.id);
+        let next = self.next_cron_time(row);
         self.set_cron_timer(row, next)
     }
 
@@ -150,16 +184,16 @@ impl Shard {
         }
         if let Some(at) = next {
             self.rows.put_timer(at, Timer::Cron(row.id))?;
-            self.held_crons.remove(&row.id);
+            self.unreadable_crons.remove(&row.id);
         }
-        self.shared.metrics.held_crons(self.held_crons.len());
+        self.shared.metrics.unreadable_crons(self.unreadable_crons.len());
         row.next_run_at = next;
         Ok(())
     }
 
     /// Deletes a cron.
     pub(crate) fn remove_cron(&mut self, row: &CronRow) -> Result<(), StoreError> {
-        self.held_crons.remove(&row.id);
+        self.unreadable_crons.remove(&row.id);
         self.set_cron_timer(&mut row.clone(), None)?;
         self.rows.delete_cron(row.id).map(drop)
     }

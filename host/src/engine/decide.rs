@@ -120,7 +120,7 @@ impl Decider {
 
     /// Does what is to be done whatever has happened: timers, slots, retention, the commit.
     fn go_on(&mut self) -> Result<(), StoreError> {
-        self.shard.look_at_clock()?;
+        self.look_at_clock()?;
         if !self.stopping && !self.is_full() {
             if !self.is_behind() {
                 self.shard.do_work()?;
@@ -132,6 +132,16 @@ impl Decider {
         self.shard.settle()?;
         self.commit()?;
         self.tell_idlers()
+    }
+
+    fn look_at_clock(&mut self) -> Result<(), StoreError> {
+        if self.shard.look_at_clock()?
+            && let Some(retention) = &mut self.retention
+        {
+            // What it waits for may lie as far ahead as the clock did.
+            retention.begin_anew(self.shard.now);
+        }
+        Ok(())
     }
 
     /// Waits for a command, for the first timer, or until the open change set is to be closed.
@@ -217,9 +227,9 @@ impl Decider {
     fn handle(&mut self, command: Command) -> Result<(), StoreError> {
         let line = (!command.is_of_commit()).then(|| command.line());
         let begun = Instant::now();
-        let shard = &mut self.shard;
         // The thread may have waited for it for long.
-        shard.look_at_clock()?;
+        self.look_at_clock()?;
+        let shard = &mut self.shard;
         shard.portion_until = begun + COMMAND_TIME;
         shard.event_runs = EventRuns::MAX;
         shard.cancellations = CANCELLATIONS_MAX;
@@ -232,6 +242,7 @@ impl Decider {
             Command::StepEnded { run, task, lease, end, matched } => {
                 shard.step_ended((run, task), lease, *end, matched)?;
             }
+            Command::BaseImage { module, base, image } => shard.put_base_image(module, base, &image)?,
             Command::Log { run, task, attempt, repeated, lines } => {
                 shard.log((run, task), attempt, repeated, lines)?;
             }
@@ -280,7 +291,10 @@ impl Decider {
         let (now, has_room) = (self.shard.now, self.has_room_to_sweep());
         match &mut self.retention {
             Some(retention) if retention.next() <= now && has_room => {
+                // Tasks that are held may be told of any event later.
                 let (_, waiting_since) = self.shard.queue.waiting();
+                let waiting_since =
+                    if self.shard.held > 0 { Some(Timestamp::default()) } else { waiting_since };
                 let before = self.shard.written().rows;
                 retention.sweep(&mut self.shard.rows, now, waiting_since)?;
                 self.has_swept = self.shard.written().rows > before;

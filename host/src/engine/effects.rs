@@ -26,8 +26,11 @@ impl Shard {
         match effect {
             // It comes into the queue when they have taken effect.
             Effect::Enqueue { task } if self.open.has((id, task)) => {}
-            Effect::Enqueue { task } if run.task(task).is_some_and(TaskRun::is_suspect) => {
-                self.suspect((id, task), run);
+            // Only as the host starts: one that was held since then takes its turn beside others.
+            Effect::Enqueue { task }
+                if self.is_recovering && run.task(task).is_some_and(TaskRun::is_suspect) =>
+            {
+                self.suspects.push((id, task));
             }
             Effect::Enqueue { task } => {
                 let line = (&spec.workflow, spec.trigger.kind());
@@ -35,7 +38,7 @@ impl Shard {
             }
             Effect::Dequeue { task } => {
                 self.queue.remove((id, task));
-                self.suspects.retain(|(_, suspect)| *suspect != (id, task));
+                self.suspects.retain(|suspect| *suspect != (id, task));
             }
             Effect::Dispatch { task, lease, resume, time_left } => {
                 let start = Start::prepare(self, (spec, run, workflow), task, lease, resume, time_left)?;
@@ -67,18 +70,14 @@ impl Shard {
             Effect::ClearTimer { task, timer, at } => {
                 self.rows.delete_timer(at, Timer::Task { run: id, task, timer });
             }
-            Effect::SaveSnapshot { task } => {
-                if let Some((base, image)) = payload.base_image.take() {
-                    self.rows.put_base_image(spec.module, base, &image);
-                }
-                self.rows.put_snapshot(id, task, &payload.snapshot)?;
-            }
+            Effect::SaveSnapshot { task } => self.rows.put_snapshot(id, task, &payload.snapshot)?,
             Effect::DropSnapshot { task } => drop(self.rows.delete_snapshot(id, task)?),
             Effect::DropError { task } => self.rows.delete_task_error(id, task),
             Effect::Hold { task } => self.hold(spec, run, task)?,
             Effect::LetGo { task } => {
                 self.rows.delete_held_task(id, task);
-                self.shared.metrics.let_go();
+                self.held = self.held.saturating_sub(1);
+                self.shared.metrics.held_tasks(self.held);
             }
             Effect::ApplyRequests { task } => {
                 let requests = std::mem::take(&mut payload.requests);
@@ -100,7 +99,11 @@ impl Shard {
 
     fn hold(&mut self, spec: &RunSpec, run: &Run, task: TaskIndex) -> Result<(), StoreError> {
         self.rows.put_held_task(spec.id, task)?;
-        self.shared.metrics.held(1);
+        if self.held == 0 {
+            self.warned_of.clear();
+        }
+        self.held += 1;
+        self.shared.metrics.held_tasks(self.held);
         let error = run.task(task).and_then(|task| task.error.as_ref()?.here());
         let error = error.map_or("", |error| error.message.as_str());
         // Whoever has many tasks of one module reads it once.

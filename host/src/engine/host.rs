@@ -1,6 +1,7 @@
 //! A running host, as operations see it: what changes goes to the deciding thread, what is read comes from
 //! the store as of the last commit.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -82,6 +83,8 @@ impl Host {
             catalog: RwLock::new(Arc::clone(&catalog)),
             metrics: Metrics::default(),
             queue: Mutex::default(),
+            disk_is_full: AtomicBool::default(),
+            is_stopping: AtomicBool::default(),
             watchers: Arc::new(Watchers::default()),
             commands: sender.clone(),
             start_step: Start::spawn,
@@ -96,6 +99,7 @@ impl Host {
             // A thread that has ended needs no waking.
             sender.send(Command::ClockJumped).is_ok()
         });
+        drop(shared.runtime.spawn(Arc::clone(&shared).keep_old_base_images()));
         let retention = keep.map(|keep| Retention::new(keep, clock.now()));
         let persister = Persister::start(Arc::clone(&shared)).map_err(StartError::Thread)?;
         let decider = Decider::new(shard, commands, persister, retention);
@@ -117,6 +121,7 @@ impl Host {
     ///
     /// When the store has failed, or a thread of the engine has panicked.
     pub(crate) fn stop(&self) -> std::result::Result<(), EngineError> {
+        self.shared.is_stopping.store(true, Ordering::Relaxed);
         self.shared.send(Command::Stop);
         let thread = self.decider.lock().unwrap_or_else(PoisonError::into_inner).take();
         match thread.map(DeciderThread::join) {
@@ -130,12 +135,16 @@ impl Host {
     pub(crate) fn metrics(&self) -> Result<String> {
         let counts = self.read(|store| store.total_counts())?;
         let queue = *self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(self.shared.metrics.text(&counts, queue, self.shared.clock.now()))
+        Ok(self.shared.metrics.text(&counts, queue, self.disk_is_full(), self.shared.clock.now()))
     }
 
-    /// Whether it can take work: the deciding thread is alive.
+    /// Whether it can take work: the deciding thread is alive, and there is room on the disk.
     pub(crate) fn is_ready(&self) -> bool {
-        self.ended.has_changed().is_ok()
+        self.ended.has_changed().is_ok() && !self.disk_is_full()
+    }
+
+    fn disk_is_full(&self) -> bool {
+        self.shared.disk_is_full.load(Ordering::Relaxed)
     }
 
     /// Resolves when the deciding thread has ended, because it was told to or because the store failed.
@@ -198,6 +207,10 @@ impl Host {
         let stopping = || {
             Error::new(ErrorKind::Unavailable, "stopping", "the host is stopping; try again when it is up")
         };
+        if self.disk_is_full() {
+            let text = "the disk is full: nothing is lost, and work is taken again when there is room";
+            return Err(Error::new(ErrorKind::Unavailable, "disk_full", text));
+        }
         let places = places(bytes);
         let admitted = Arc::clone(&self.admission).acquire_many_owned(places).await;
         let admitted = admitted.map_err(|_| stopping())?;

@@ -31,7 +31,7 @@ impl Command {
     pub(super) fn line(&self) -> Line {
         match self {
             Self::StepEnded { end, .. } if asks_for_much(end) => Line::Bulk,
-            Self::StepEnded { .. } | Self::Log { .. } => Line::Steps,
+            Self::StepEnded { .. } | Self::Log { .. } | Self::BaseImage { .. } => Line::Steps,
             _ => Line::Operations,
         }
     }
@@ -137,7 +137,6 @@ mod tests {
             outcome: StepOutcome::Completed { output: Json::null() },
             requests: Requests { schedules: vec![schedule; requests], ..Requests::default() },
             taken: 0,
-            base_image: None,
         };
         let lease = Lease { attempt: 1, epoch: 1 };
         Command::StepEnded {

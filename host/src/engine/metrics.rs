@@ -18,10 +18,11 @@ pub(crate) struct Metrics {
     runs: Family<StatusLabel, Gauge>,
     sleepers: Gauge,
     held_tasks: Gauge,
-    held_crons: Gauge,
+    unreadable_crons: Gauge,
     queue_depth: Gauge,
     queue_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     live_instances: Gauge,
+    disk_full: Gauge,
     step_time: Histogram,
     commit_time: Histogram,
     batch_commands: Histogram,
@@ -61,10 +62,11 @@ impl Default for Metrics {
             runs: Family::default(),
             sleepers: Gauge::default(),
             held_tasks: Gauge::default(),
-            held_crons: Gauge::default(),
+            unreadable_crons: Gauge::default(),
             queue_depth: Gauge::default(),
             queue_age: Gauge::default(),
             live_instances: Gauge::default(),
+            disk_full: Gauge::default(),
             step_time: seconds(),
             commit_time: seconds(),
             batch_commands: Histogram::new(exponential_buckets(1.0, 2.0, 11)),
@@ -86,7 +88,7 @@ impl Metrics {
         let help = "Tasks that cannot go on for a reason that is not their own";
         registry.register("held_tasks", help, self.held_tasks.clone());
         let help = "Crons that do not fire as this host cannot read them";
-        registry.register("held_crons", help, self.held_crons.clone());
+        registry.register("unreadable_crons", help, self.unreadable_crons.clone());
         registry.register("queue_depth", "Task runs that wait for a slot", self.queue_depth.clone());
         let help = "How long the first task run in the queue has waited";
         registry.register_with_unit("queue_age", help, Unit::Seconds, self.queue_age.clone());
@@ -95,6 +97,8 @@ impl Metrics {
             "Steps that run, each in an instance",
             self.live_instances.clone(),
         );
+        let help = "1 while work is refused as the disk is full, otherwise 0";
+        registry.register("disk_full", help, self.disk_full.clone());
         let help = "Time that a step really ran";
         registry.register_with_unit("step", help, Unit::Seconds, self.step_time.clone());
         let help = "Time from the begin of a batch to its durability";
@@ -126,16 +130,12 @@ impl Metrics {
         self.snapshot_bytes.observe(bytes as f64);
     }
 
-    pub(super) fn held(&self, tasks: usize) {
-        self.held_tasks.inc_by(i64::try_from(tasks).unwrap_or(i64::MAX));
+    pub(super) fn held_tasks(&self, tasks: usize) {
+        self.held_tasks.set(i64::try_from(tasks).unwrap_or(i64::MAX));
     }
 
-    pub(super) fn held_crons(&self, crons: usize) {
-        self.held_crons.set(i64::try_from(crons).unwrap_or(i64::MAX));
-    }
-
-    pub(super) fn let_go(&self) {
-        self.held_tasks.dec();
+    pub(super) fn unreadable_crons(&self, crons: usize) {
+        self.unreadable_crons.set(i64::try_from(crons).unwrap_or(i64::MAX));
     }
 
     pub(super) fn run_ended(&self, status: Status) {
@@ -143,7 +143,13 @@ impl Metrics {
     }
 
     /// The metrics in the text format of Prometheus, together with what is so now.
-    pub(super) fn text(&self, counts: &[u64], queue: QueueState, now: Timestamp) -> String {
+    pub(super) fn text(
+        &self,
+        counts: &[u64],
+        queue: QueueState,
+        disk_is_full: bool,
+        now: Timestamp,
+    ) -> String {
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         for (status, count) in Status::ALL.into_iter().zip(counts) {
             // No run is ever skipped as a whole.
@@ -157,6 +163,7 @@ impl Metrics {
         self.queue_depth.set(gauge(queue.depth as u64));
         self.queue_age.set(queue.oldest.map_or(0.0, |since| now.since(since).as_secs_f64()));
         self.live_instances.set(gauge(queue.running as u64));
+        self.disk_full.set(i64::from(disk_is_full));
         let mut text = String::new();
         if encode(&mut text, &self.registry).is_err() {
             tracing::error!("the metrics could not be written down");

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
-use dormouse_core::id::ModuleDigest;
+use dormouse_core::id::{BaseDigest, ModuleDigest};
 
+use super::Shared;
 use super::catalog::DeployedVersion;
+use super::command::Command;
 use super::shard::Shard;
+use crate::runtime::Module;
 use crate::store::rows::{ModuleRow, VersionRow, WorkflowRow};
-use crate::store::{Read, StoreError};
+use crate::store::{Read, Store, StoreError};
 
 impl Shard {
     /// Adds a version of a workflow.
@@ -65,6 +68,19 @@ impl Shard {
         Ok(())
     }
 
+    /// Stores what snapshots of a module are told apart from on this host, unless it is stored.
+    pub(super) fn put_base_image(
+        &mut self,
+        module: ModuleDigest,
+        base: BaseDigest,
+        image: &[u8],
+    ) -> Result<(), StoreError> {
+        if self.rows.module(module)?.is_some() && !self.rows.has_base_image(module, base)? {
+            self.rows.put_base_image(module, base, image);
+        }
+        Ok(())
+    }
+
     fn is_needed(&self, module: &ModuleRow) -> Result<bool, StoreError> {
         for (name, version) in &module.workflows {
             let current = self.catalog().workflow(name).map(|entry| entry.target.version);
@@ -74,4 +90,48 @@ impl Shard {
         }
         Ok(false)
     }
+}
+
+impl Shared {
+    /// Has the base image of a module stored before any snapshot of this host is told apart from it.
+    pub(super) fn keep_base_image(&self, module: &Module) {
+        let digest = module.digest();
+        // What cannot be read is written once more.
+        let is_stored = |base| self.store.view().has_base_image(digest, base).unwrap_or(false);
+        if let Some((base, image)) = module.base_to_store(is_stored) {
+            self.send(Command::BaseImage { module: digest, base, image });
+        }
+    }
+
+    /// Has base images stored of modules that an older host took in, which stored none: their tasks sleep, and may
+    /// wake where `init` leaves another memory.
+    pub(super) async fn keep_old_base_images(self: Arc<Self>) {
+        let missing = || {
+            let view = self.store.view();
+            let mut missing = Vec::new();
+            for ModuleRow { digest, workflows, .. } in view.modules()? {
+                let mut live = 0;
+                for (name, version) in &workflows {
+                    live += view.live_runs(name, *version)?;
+                }
+                if live > 0 && !view.has_base_images(digest)? {
+                    missing.push(digest);
+                }
+            }
+            Ok::<_, StoreError>(missing)
+        };
+        for digest in missing().unwrap_or_default() {
+            let store = self.store.clone();
+            // One that cannot be loaded holds its tasks, which says so.
+            if let Ok(module) = self.runtime.load(digest, move || module_bytes(&store, digest)).await {
+                self.keep_base_image(&module);
+            }
+        }
+    }
+}
+
+/// The bytes of a module, as it was uploaded.
+pub(super) fn module_bytes(store: &Store, module: ModuleDigest) -> Result<Vec<u8>, String> {
+    let bytes = store.view().module_bytes(module).map_err(|error| error.to_string())?;
+    bytes.ok_or_else(|| "they are gone".to_owned())
 }

@@ -49,7 +49,7 @@ impl Node {
     }
 
     /// Has no other step start beside one that is under way.
-    pub(super) fn leave_alone(&mut self, key: TaskKey) {
+    pub(super) fn run_alone(&mut self, key: TaskKey) {
         self.alone = self.steps.contains_key(&key).then(|| (key, Instant::now() + ALONE_MAX));
     }
 

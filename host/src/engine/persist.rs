@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,6 +15,9 @@ use crate::store::{ChangeSet, Fence, Store, StoreError, View};
 
 /// When there has been nothing to commit for so long, a long log is written into the database and cut down.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// While the disk is full it is looked at so often.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// A change set to commit, and what is left to do then.
 pub(super) struct Closed {
@@ -88,7 +92,7 @@ fn commit_all(shared: &Arc<Shared>, incoming: &Receiver<Closed>) -> Result<(), S
     while let Some(Closed { changes, post_commit, commands }) = next(&shared.store, incoming)? {
         let begun = Instant::now();
         let view = match changes {
-            Some(changes) => shared.store.commit(Fence(0), changes)?,
+            Some(changes) => commit(shared, &changes)?,
             None => shared.store.view(),
         };
         let took = begun.elapsed();
@@ -98,6 +102,29 @@ fn commit_all(shared: &Arc<Shared>, incoming: &Receiver<Closed>) -> Result<(), S
         post_commit.perform(shared);
     }
     Ok(())
+}
+
+/// Commits a change set. While the disk is full it is tried again and again, and work is refused: what was
+/// decided stays in memory, and callers who wait for it go on waiting.
+fn commit(shared: &Shared, changes: &Arc<ChangeSet>) -> Result<Arc<View>, StoreError> {
+    loop {
+        let outcome = shared.store.commit(Fence(0), Arc::clone(changes));
+        let is_full = matches!(outcome, Err(StoreError::Full { .. }));
+        let was_full = shared.disk_is_full.swap(is_full, Ordering::Relaxed);
+        match &outcome {
+            Err(error) if is_full && !shared.is_stopping.load(Ordering::Relaxed) => {
+                if !was_full {
+                    tracing::error!(%error, "no work is taken until there is room on the disk");
+                }
+                std::thread::sleep(FULL_PAUSE);
+            }
+            Ok(_) if was_full => {
+                tracing::info!("there is room on the disk again");
+                return outcome;
+            }
+            _ => return outcome,
+        }
+    }
 }
 
 /// The next change set, or `None` when there will be no more.

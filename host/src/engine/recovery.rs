@@ -24,24 +24,28 @@ impl Shard {
         self.recover_open_requests()?;
         // The last host may not have come to let them go.
         self.maybe_unneeded = self.rows.modules()?.into_iter().map(|module| module.digest).collect();
+        self.held = self.rows.count_held_tasks()?;
         let mut waiting: Vec<(Timestamp, RunId, TaskIndex)> = Vec::new();
+        let mut lost: Vec<(RunId, TaskIndex)> = Vec::new();
         for id in self.active_runs()? {
             let Some(run) = self.rows.run_state(id)? else { continue };
             for (index, task) in (0..).map(TaskIndex).zip(&run.tasks) {
                 match task.queued_at {
                     // Its step has ended, and it goes on when what that asked for has taken effect.
                     _ if self.open.has((id, index)) => {}
-                    Some(_) if task.is_suspect() => self.suspect((id, index), &run),
+                    Some(_) if task.is_suspect() => self.suspects.push((id, index)),
                     Some(since) => waiting.push((since, id, index)),
-                    None if task.status == Status::Running => {
-                        tracing::warn!(run.id = %id, "the last host did not live to finish a step; it is repeated");
-                        let lost = RunEvent::HostLost { task: index, crashed: true };
-                        self.apply(id, lost, StepPayload::default())?;
-                    }
+                    None if task.status == Status::Running => lost.push((id, index)),
                     None => {}
                 }
             }
         }
+        let alone = lost.len() == 1;
+        for (id, task) in lost {
+            tracing::warn!(run.id = %id, "the last host did not live to finish a step; it is repeated");
+            self.apply(id, RunEvent::HostLost { task, crashed: true, alone }, StepPayload::default())?;
+        }
+        self.shuffle_suspects();
         waiting.sort_unstable();
         for (since, id, task) in waiting {
             if let Some(spec) = self.rows.run_spec(id)? {
@@ -49,14 +53,14 @@ impl Shard {
                 self.queue.push((id, task), line, spec.priority, since);
             }
         }
-        self.leave(&Work::ReviewCrons { before: None })?;
-        let held = self.rows.count_held_tasks()?;
-        if held > 0 {
+        self.begin_cron_review();
+        self.shared.metrics.held_tasks(self.held);
+        if self.held > 0 {
             // What the last host could not load this one may.
-            tracing::warn!(tasks = held, "tasks are held, and are tried again");
-            self.shared.metrics.held(held);
+            tracing::warn!(tasks = self.held, "tasks are held, and are tried again");
             self.leave(&Work::TryHeld { after: None })?;
         }
+        self.is_recovering = false;
         self.settle()
     }
 

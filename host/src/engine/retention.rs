@@ -124,6 +124,11 @@ impl Retention {
         }
     }
 
+    /// Forgets when there may be something to do: what it knows of that may be by a clock that was ahead.
+    pub(super) fn begin_anew(&mut self, now: Timestamp) {
+        *self = Self::new(self.keep, now);
+    }
+
     /// When there may be something to do.
     pub(super) fn next(&self) -> Timestamp {
         let Self { keep: _, runs, events, scheduled, idempotency } = self;

@@ -6,14 +6,14 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dormouse_core::id::{BaseDigest, CronId, EventId, ModuleDigest, RunId, TaskIndex, Version, WorkflowName};
+use dormouse_core::id::{CronId, EventId, ModuleDigest, RunId, TaskIndex, Version, WorkflowName};
 use dormouse_core::new_run::{NewRun, Target};
 use dormouse_core::request::Requests;
 use dormouse_core::run::{Reason, Run, RunEvent, RunSpec, Status, StepResult};
 use dormouse_core::step::{Refused, step};
 use dormouse_core::time::Timestamp;
 use dormouse_core::wait::{SETTLED_MAX, Settled, WaitCondition};
-use dormouse_core::workflow::Workflow;
+use dormouse_core::workflow::{Json, Workflow};
 use tokio::sync::oneshot;
 
 use super::Shared;
@@ -38,6 +38,9 @@ use crate::triggers::Schedules;
 /// can be larger by these.
 pub(super) const OPEN_ROWS_MAX: usize = 4_000;
 pub(super) const OPEN_BYTES_MAX: usize = 1 << 20;
+
+/// Longest that steps run alone, one after the other, after the host has started.
+const SUSPECTS_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A clock that goes back by more than this was set back.
 const SET_BACK_MIN: Duration = Duration::from_secs(1);
@@ -89,8 +92,6 @@ pub(super) struct StepPayload {
     /// What the events that it pushes start.
     pub(super) matched: Vec<Matched>,
     pub(super) snapshot: Vec<u8>,
-    /// What that is told apart from, unless it is stored.
-    pub(super) base_image: Option<(BaseDigest, Vec<u8>)>,
     /// What the wait that settles waits for, if that was looked up.
     pub(super) settling: Option<WaitCondition>,
 }
@@ -100,6 +101,8 @@ pub(crate) struct Shard {
     pub(crate) rows: WorkingSet,
     /// The time of the decision at hand.
     pub(crate) now: Timestamp,
+    /// The latest time that there was since the clock was set back.
+    latest: Timestamp,
     pub(super) shared: Arc<Shared>,
     pub(super) queue: ReadyQueue,
     pub(super) catalog: Arc<Catalog>,
@@ -110,9 +113,17 @@ pub(crate) struct Shard {
     /// Modules of held tasks that the log has told of.
     pub(super) warned_of: HashSet<ModuleDigest>,
     /// Crons that cannot be read.
-    pub(super) held_crons: HashSet<CronId>,
-    /// Tasks that run alone, those first that fewer hosts did not survive.
-    pub(super) suspects: BTreeSet<(u8, TaskKey)>,
+    pub(super) unreadable_crons: HashSet<CronId>,
+    /// While the next times of crons are found anew: the crons that were made before this one are to come.
+    pub(super) cron_review: Option<CronId>,
+    /// How many tasks are held.
+    pub(super) held: usize,
+    /// Whether the host is starting.
+    pub(super) is_recovering: bool,
+    /// Tasks that run alone, the last one first.
+    pub(super) suspects: Vec<TaskKey>,
+    /// Until when those that are left may run alone, once the first one has begun.
+    suspects_until: Option<Instant>,
     /// What waits for the commit of the change set that is open.
     pub(super) post_commit: PostCommit,
     /// Modules that may not be needed any more: to be looked at when the change set is closed.
@@ -157,6 +168,7 @@ impl Shard {
         Self {
             rows: WorkingSet::new(shared.store.view()),
             now: shared.clock.now(),
+            latest: shared.clock.now(),
             shared,
             queue: ReadyQueue::default(),
             catalog,
@@ -166,8 +178,12 @@ impl Shard {
             post_commit: PostCommit::default(),
             maybe_unneeded: BTreeSet::new(),
             warned_of: HashSet::new(),
-            held_crons: HashSet::new(),
-            suspects: BTreeSet::new(),
+            unreadable_crons: HashSet::new(),
+            cron_review: None,
+            held: 0,
+            is_recovering: true,
+            suspects: Vec::new(),
+            suspects_until: None,
             runs: HashMap::new(),
             changed_runs: 0,
             new_payload_bytes: 0,
@@ -187,15 +203,29 @@ impl Shard {
         }
     }
 
-    /// Takes the time of what is decided next.
-    pub(super) fn look_at_clock(&mut self) -> Result<(), StoreError> {
+    /// Takes the time of what is decided next. Tells whether the clock was set back.
+    pub(super) fn look_at_clock(&mut self) -> Result<bool, StoreError> {
         let now = self.shared.clock.now();
-        if now < self.now.before(SET_BACK_MIN) {
-            tracing::warn!(from = %self.now, to = %now, "the clock was set back");
-            self.leave(&Work::ReviewCrons { before: None })?;
+        let was_set_back = now < self.latest.before(SET_BACK_MIN);
+        if was_set_back {
+            tracing::warn!(from = %self.latest, to = %now, "the clock was set back");
+            self.latest = now;
+            self.begin_cron_review();
+            if self.held > 0 {
+                self.leave(&Work::TryHeld { after: None })?;
+            }
         }
+        self.latest = self.latest.max(now);
         self.now = now;
-        Ok(())
+        Ok(was_set_back)
+    }
+
+    /// The input of a run, if there is such a run.
+    pub(crate) fn input_of(&self, id: RunId) -> Result<Option<Json>, StoreError> {
+        match self.runs.get(&id) {
+            Some(loaded) => Ok(Some(loaded.spec.input.clone())),
+            None => Ok(self.rows.run_spec(id)?.map(|spec| spec.input)),
+        }
     }
 
     /// Has the caller answered once what was decided is durable.
@@ -395,22 +425,28 @@ impl Shard {
         self.follow_ups.push_back((id, event));
     }
 
-    /// Has a task wait until it can run alone.
-    pub(super) fn suspect(&mut self, (id, task): TaskKey, run: &Run) {
-        let lost_hosts = run.task(task).map_or(0, |task| task.lost_hosts);
-        tracing::warn!(run.id = %id, lost_hosts, "a step runs alone: hosts did not survive it");
-        self.suspects.insert((lost_hosts, (id, task)));
+    /// Has suspects run in a random order: one that takes its host with it after others have had their time would
+    /// otherwise never be alone.
+    pub(super) fn shuffle_suspects(&mut self) {
+        self.suspects.sort_unstable();
+        for last in (1..self.suspects.len()).rev() {
+            let random = u64::from_le_bytes(self.shared.clock.random());
+            let other = usize::try_from(random % (last as u64 + 1)).unwrap_or(last);
+            self.suspects.swap(last, other);
+        }
     }
 
     /// Gives free slots to the tasks whose turn it is, and starts their steps.
     pub(super) fn grant_slots(&mut self) -> Result<(), StoreError> {
         while self.node.free_slots() > 0 {
-            if let Some((_, key)) = self.suspects.pop_first() {
-                // There are some only when the host has just started. Whoever could not run alone by the time that
-                // others do, runs beside them.
-                if self.node.running() == 0 && !self.is_paused(key.0)? {
+            if let Some(key) = self.suspects.pop() {
+                // There are some only when the host has just started. Those whose turn has not come in time run beside
+                // others: so all of them together hold up nobody for longer.
+                let until = *self.suspects_until.get_or_insert_with(|| Instant::now() + SUSPECTS_TIME_MAX);
+                if Instant::now() < until && !self.is_paused(key.0)? {
+                    tracing::warn!(run.id = %key.0, "a step runs alone: hosts did not survive it");
                     self.grant_slot(key)?;
-                    self.node.leave_alone(key);
+                    self.node.run_alone(key);
                 } else if let Some((spec, run)) = self.run(key.0)? {
                     let since = run.task(key.1).and_then(|task| task.queued_at);
                     let line = (&spec.workflow, spec.trigger.kind());

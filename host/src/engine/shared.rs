@@ -1,5 +1,6 @@
 //! What the deciding thread, the steps and the callers of the host share.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -23,6 +24,10 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     /// As of the last commit.
     pub(super) queue: Mutex<QueueState>,
+    /// Whether a change set waits for room on the disk.
+    pub(super) disk_is_full: AtomicBool,
+    /// Whether the host is to end.
+    pub(super) is_stopping: AtomicBool,
     pub(super) watchers: Arc<Watchers>,
     pub(super) commands: Sender<Command>,
     /// Starts a step, whose end comes back as a command: `Start::spawn`. Tests put themselves in its place.

@@ -20,6 +20,7 @@ use super::Shared;
 use super::catalog::{Catalog, DeployedVersion};
 use super::command::Command;
 use super::events::Matched;
+use super::modules::module_bytes;
 use super::node::StepHandle;
 use super::queue::TaskKey;
 use super::shard::{Loaded, Shard, StepPayload};
@@ -139,10 +140,7 @@ impl Start {
         let link = StepLink { shared: Arc::clone(&shared), module, run, task, attempt, repeated };
         let commands = shared.commands.clone();
         let store = shared.store.clone();
-        let bytes = move || {
-            let bytes = store.view().module_bytes(module);
-            bytes.map_err(|error| error.to_string())?.ok_or_else(|| "its bytes are gone".to_owned())
-        };
+        let bytes = move || module_bytes(&store, module);
         let step = async {
             if let Some(version) = unchecked
                 && let Some(end) = check_input(&shared, version, &request.run).await
@@ -156,14 +154,19 @@ impl Start {
             // What it shows is not needed any more, however long the step runs.
             drop(view);
             match shared.runtime.load(module, bytes).await {
-                Ok(module) => shared.runtime.run_step(&module, request, Arc::new(link)).await,
+                Ok(module) => {
+                    shared.keep_base_image(&module);
+                    shared.runtime.run_step(&module, request, Arc::new(link)).await
+                }
                 Err(error) => held(format!("module {module} cannot be loaded: {error}")),
             }
         };
         // A run must not hang because this program has a bug.
         let end = AssertUnwindSafe(step).catch_unwind().await;
-        let end = end
-            .unwrap_or_else(|_| held("the host failed while it ran the step; its log says more".to_owned()));
+        let end = end.unwrap_or_else(|_| {
+            let error = TaskError::new("the host failed while it ran the step; its log says more");
+            ended(StepOutcome::Failed { reason: Reason::Unloadable, error, retryable: true })
+        });
         let catalog = shared.catalog();
         let mut matched = Vec::with_capacity(end.requests.events.len());
         for Push { key, payload, metadata, .. } in &end.requests.events {
@@ -369,8 +372,10 @@ impl Shard {
             // The step has ended before.
             return Ok(());
         }
-        let StepEnd { ran, outcome, requests, taken, base_image } = end;
-        self.shared.metrics.step_ended(ran);
+        let StepEnd { ran, outcome, requests, taken } = end;
+        if !matches!(outcome, StepOutcome::Held { .. }) {
+            self.shared.metrics.step_ended(ran);
+        }
         if self.conflicts(&requests)? {
             let event = RunEvent::StepEnded { task, lease, ran, result: StepResult::Conflicted };
             return self.apply(run, event, StepPayload::default());
@@ -389,9 +394,12 @@ impl Shard {
                 saved = snapshot;
                 self.suspended((run, task), waits, dropped, taken)?
             }
-            StepOutcome::Held { error } => StepResult::Held { reason: Reason::Unloadable, error },
+            StepOutcome::Held { error } => {
+                let (reason, chance) = (Reason::Unloadable, self.shared.clock.chance());
+                StepResult::Held { reason, error, chance }
+            }
         };
-        let payload = StepPayload { requests, matched, snapshot: saved, base_image, settling: None };
+        let payload = StepPayload { requests, matched, snapshot: saved, settling: None };
         self.apply(run, RunEvent::StepEnded { task, lease, ran, result }, payload)
     }
 
@@ -448,7 +456,8 @@ impl Shard {
                 continue;
             }
             self.post_commit.kills.push(handle);
-            self.apply(run, RunEvent::HostLost { task, crashed: false }, StepPayload::default())?;
+            let given_back = RunEvent::HostLost { task, crashed: false, alone: false };
+            self.apply(run, given_back, StepPayload::default())?;
         }
         Ok(())
     }
@@ -475,7 +484,7 @@ fn held(message: String) -> StepEnd {
 
 /// The end of a step that came to no instance.
 fn ended(outcome: StepOutcome) -> StepEnd {
-    StepEnd { ran: Duration::ZERO, outcome, requests: Requests::default(), taken: 0, base_image: None }
+    StepEnd { ran: Duration::ZERO, outcome, requests: Requests::default(), taken: 0 }
 }
 
 /// What a running step can ask of the host at once.

@@ -58,6 +58,7 @@ impl Shard {
         let begun = Instant::now();
         // An event that is pushed here has no time of its own to be held against waits.
         self.portion_until = begun + PORTION_TIME;
+        self.go_on_with_cron_review(begun + PORTION_TIME / 2)?;
         for _ in 0..TURNS_MAX {
             self.event_runs = EventRuns::MAX;
             self.cancellations = CANCELLATIONS_MAX;
@@ -72,7 +73,7 @@ impl Shard {
                     self.rows.replace_work(line, number, rest.as_ref())?;
                 }
             } else if self.open.is_empty() {
-                self.has_work = false;
+                self.has_work = self.cron_review.is_some();
                 break;
             } else {
                 self.apply_open_requests(begun + PORTION_TIME)?;
@@ -106,7 +107,6 @@ impl Shard {
             }
             Work::LookBack(at) => self.look_back(at, begun + PORTION_TIME),
             Work::TryHeld { after } => self.try_held(after),
-            Work::ReviewCrons { before } => self.review_crons(before, begun + PORTION_TIME),
         }
     }
 

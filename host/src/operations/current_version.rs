@@ -94,13 +94,13 @@ pub(crate) fn declare_crons(
                 crons::new_row(id, workflow.clone(), name.clone(), true, spec.clone(), shard.now)
             }
         };
-        let same_times = row.next_run_at.is_some()
-            && (&row.spec.expression, &row.spec.timezone) == (&spec.expression, &spec.timezone);
+        let same_times = (&row.spec.expression, &row.spec.timezone) == (&spec.expression, &spec.timezone);
         let overlap_before = std::mem::replace(&mut row.spec, spec.clone()).overlap;
         row.updated_at = shard.now;
         shard.adopt_overlap(&mut row, overlap_before, earlier)?;
-        if !same_times {
-            shard.restart_cron(&mut row)?;
+        match same_times {
+            true => shard.review_cron(&mut row)?,
+            false => shard.restart_cron(&mut row)?,
         }
         shard.rows.put_cron(&row)?;
     }

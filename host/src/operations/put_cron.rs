@@ -109,8 +109,10 @@ fn apply(shard: &mut Shard, mut row: CronRow, checked: CheckedChange) -> Handled
         row.held.clear();
     }
     shard.adopt_overlap(&mut row, overlap_before, &earlier)?;
-    if times(&row) != times_before || row.next_run_at.is_none() {
-        shard.restart_cron(&mut row)?;
+    match times(&row) == times_before {
+        // Also of one that is new.
+        true => shard.review_cron(&mut row)?,
+        false => shard.restart_cron(&mut row)?,
     }
     shard.rows.put_cron(&row)?;
     Ok(row)

@@ -99,9 +99,9 @@ pub(crate) fn decide(shard: &mut Shard, fitting: Fitting, request: StartRun) -> 
         && let Some(row) = shard.idempotent_run(&target.workflow, key)?
         && row.expires_at > shard.now
         && let id = RunId::from_bytes(row.id)
-        && let Some((spec, _)) = shard.run(id)?
+        && let Some(before) = shard.input_of(id)?
     {
-        return match spec.input.is_same(&input) {
+        return match before.is_same(&input) {
             true => Ok(Started { id, existing: true, row: None }),
             false => Err(conflict(key, format!("run {id}, which has another input")).into()),
         };

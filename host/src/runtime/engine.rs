@@ -151,14 +151,14 @@ impl Runtime {
         let Inner { modules, clock, .. } = &*self.0;
         let place = modules.pending(digest);
         let load = || async {
-            if let Some(problem) = modules.refusal(digest, clock.stopwatch()) {
-                return Err(LoadError::StillRefused { problem });
+            let may_try = modules.may_try(digest, clock.stopwatch());
+            may_try.map_err(|problem| LoadError::StillRefused { problem })?;
+            let loaded = prepare::load(&self.0, digest, bytes).await;
+            match &loaded {
+                Ok(_) => modules.loaded(digest),
+                Err(error) => modules.refused(digest, clock.stopwatch(), error.to_string()),
             }
-            prepare::load(&self.0, digest, bytes).await.inspect_err(|error| {
-                if let LoadError::Refused(_) = error {
-                    modules.refused(digest, clock.stopwatch(), error.to_string());
-                }
-            })
+            loaded
         };
         Ok(place.get_or_try_init(load).await?.clone())
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use dormouse_core::id::BaseDigest;
 use dormouse_core::request::Requests;
 use dormouse_core::run::{Reason, TaskError};
 
@@ -38,20 +37,16 @@ pub(super) async fn execute(
     let turn = inner.processors.turn();
     let ctx = Ctx::new(clock.clone(), memory_bytes_max, turn.clone());
     let logs = ctx.logs.clone();
-    let mut base_image = None;
     let ended = supervised(run(inner, module, request, host, ctx), &logs, &turn, started, time_left).await;
     logs.finish();
     let (outcome, requests) = match ended {
-        Ok(Ok(Ended { outcome, requests, base_image: base })) => {
-            base_image = base;
-            (outcome, requests)
-        }
+        Ok(Ok(ended)) => ended,
         Ok(Err(Broken::ByGuest(error))) => {
             (failure::of_guest(&error, &logs.last_errors()), Requests::default())
         }
         Ok(Err(Broken::ForGood(reason, message))) => (failed(reason, message, false), Requests::default()),
         Ok(Err(Broken::Unloadable(problem))) => {
-            (StepOutcome::Held { error: TaskError::new(problem.to_string()) }, Requests::default())
+            (StepOutcome::Held { error: TaskError::new(problem) }, Requests::default())
         }
         Err(TimedOut) => {
             let message = format!("the attempt ran for longer than its execution timeout of {timeout:?}");
@@ -59,15 +54,7 @@ pub(super) async fn execute(
         }
     };
     let ran = started.elapsed().saturating_sub(turn.waited());
-    StepEnd { ran, outcome, requests, taken, base_image }
-}
-
-/// What a step came to.
-struct Ended {
-    outcome: StepOutcome,
-    requests: Requests,
-    /// That of a snapshot.
-    base_image: Option<(BaseDigest, Vec<u8>)>,
+    StepEnd { ran, outcome, requests, taken }
 }
 
 /// Why a step did not come to a result.
@@ -76,8 +63,15 @@ enum Broken {
     ByGuest(wasmtime::Error),
     /// Another attempt would only repeat it.
     ForGood(Reason, String),
-    /// It has not begun: this host cannot read its snapshot.
-    Unloadable(SnapshotError),
+    /// It has not begun: this host cannot restore its state.
+    Unloadable(String),
+}
+
+impl Broken {
+    fn not_restored(error: wasmtime::Error) -> Self {
+        let (_, problem) = failure::explain(&error);
+        Self::Unloadable(format!("its state cannot be restored: {problem}"))
+    }
 }
 
 impl From<wasmtime::Error> for Broken {
@@ -96,9 +90,14 @@ async fn run(
     mut request: StepRequest,
     host: Arc<dyn StepHost>,
     ctx: Ctx,
-) -> Result<Ended, Broken> {
+) -> Result<(StepOutcome, Requests), Broken> {
     let clock = &inner.clock;
-    let mut guest = Guest::new(&module.prepared, ctx).await?;
+    let guest = Guest::new(&module.prepared, ctx).await;
+    let mut guest = match &request.entry {
+        StepEntry::Start { .. } => guest?,
+        // It was an instance before.
+        StepEntry::Resume { .. } => guest.map_err(Broken::not_restored)?,
+    };
     let held = guest.held();
     let step = StepCtx::new(request.run.clone(), request.attempt, Arc::clone(&host));
     let (monotonic, result) = match std::mem::take(&mut request.entry) {
@@ -109,8 +108,9 @@ async fn run(
             (monotonic, guest.start(&context).await?)
         }
         StepEntry::Resume { snapshot, settled } => {
-            let snapshot = read(inner, module, &*host, &snapshot).map_err(Broken::Unloadable)?;
-            guest.load(&module.base, &snapshot.changes).await?;
+            let snapshot = read(inner, module, &*host, &snapshot)
+                .map_err(|error| Broken::Unloadable(error.to_string()))?;
+            guest.load(&module.base, &snapshot.changes).await.map_err(Broken::not_restored)?;
             let monotonic = Monotonic::resume(clock, snapshot.monotonic, snapshot.taken_at);
             guest.ctx().begin(step, monotonic);
             (monotonic, guest.resume(&convert::settled(settled)).await?)
@@ -118,21 +118,18 @@ async fn run(
     };
     let returned = convert::returned(result).await;
     let returned = returned.map_err(|problem| Broken::ForGood(Reason::InvalidResult, problem))?;
-    let mut base_image = None;
     let outcome = match returned {
         Returned::Completed(output) => StepOutcome::Completed { output },
         Returned::Failed { error, retryable } => {
             let outcome = StepOutcome::Failed { reason: Reason::Error, error, retryable };
-            return Ok(Ended { outcome, requests: Requests::default(), base_image });
+            return Ok((outcome, Requests::default()));
         }
         Returned::Suspended { waits, dropped } => {
             let snapshot = snapshot(clock, module, &mut guest, &held, monotonic).await?;
-            let is_stored = |base| matches!(host.base_image(base), Ok(Some(_)));
-            base_image = module.base_to_store(is_stored).map(|image| (module.base.digest, image));
             StepOutcome::Suspended { waits, dropped, snapshot }
         }
     };
-    Ok(Ended { outcome, requests: guest.ctx().take_requests(), base_image })
+    Ok((outcome, guest.ctx().take_requests()))
 }
 
 /// Reads a snapshot as one that is told apart from the base image that the module has on this host.

@@ -40,6 +40,7 @@ mod tests;
 
 pub(crate) use engine::{Runtime, RuntimeConfig, RuntimeError};
 pub(crate) use inspect::Inspection;
+pub(crate) use module::Module;
 pub(crate) use probe::Timings;
 pub(crate) use refusal::Refusal;
 pub(crate) use snapshot::check_snapshot;

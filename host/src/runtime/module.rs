@@ -18,16 +18,20 @@ use super::stored_base;
 /// of an instance; its code is mapped from the cache on disk.
 const KEPT_MAX: usize = 64;
 
-/// How long a module that this host refuses is not tried again: to compile it takes all processors, and
-/// all of its tasks ask for it.
-const REFUSED_FOR: Duration = Duration::from_secs(10);
+/// How long a module that this host refuses is not tried again, at first and at most: to compile it takes all
+/// processors, and all of its tasks ask for it.
+const REFUSED_MIN: Duration = Duration::from_secs(10);
+const REFUSED_MAX: Duration = Duration::from_secs(600);
+
+/// Longest that one caller tries it again, while others are refused.
+const RETRY_MAX: Duration = Duration::from_secs(150);
 
 /// A module that is ready to run.
 pub(crate) struct Module {
     pub(super) digest: ModuleDigest,
     pub(super) prepared: Prepared,
     pub(super) base: Arc<BaseImage>,
-    /// Whether the store has the base image.
+    /// Whether the store has the base image, or is about to.
     base_is_stored: AtomicBool,
     /// Another base image, from which snapshots were taken that were restored: the latest one.
     stored_base: Mutex<Option<Arc<BaseImage>>>,
@@ -44,17 +48,22 @@ impl Module {
         }
     }
 
-    /// The base image as it is stored, unless the store has it.
-    pub(super) fn base_to_store(&self, is_stored: impl FnOnce(BaseDigest) -> bool) -> Option<Vec<u8>> {
-        if self.base_is_stored.load(Ordering::Relaxed) {
-            return None;
-        }
-        if is_stored(self.base.digest) {
-            self.base_is_stored.store(true, Ordering::Relaxed);
+    /// Which module it is.
+    pub(crate) fn digest(&self) -> ModuleDigest {
+        self.digest
+    }
+
+    /// The base image as it is to be stored: to whoever asks first, unless the store has it.
+    pub(crate) fn base_to_store(
+        &self,
+        is_stored: impl FnOnce(BaseDigest) -> bool,
+    ) -> Option<(BaseDigest, Vec<u8>)> {
+        let base = &self.base;
+        if self.base_is_stored.swap(true, Ordering::Relaxed) || is_stored(base.digest) {
             return None;
         }
         // Writing into a `Vec` does not fail.
-        stored_base::encode(&self.base).ok()
+        Some((base.digest, stored_base::encode(base).ok()?))
     }
 
     /// Another base image than that of this host, as the store has it.
@@ -105,8 +114,16 @@ struct Place {
     module: Pending,
     /// The use that was the last.
     used: u64,
-    /// When and why this host refused it.
-    refused: Option<(Instant, String)>,
+    refused: Option<Refused>,
+}
+
+/// A module that this host has refused.
+struct Refused {
+    problem: String,
+    /// Nobody tries it again before.
+    until: Instant,
+    /// How long that was from the time when it was refused.
+    pause: Duration,
 }
 
 impl Modules {
@@ -126,17 +143,34 @@ impl Modules {
     }
 
     /// Notes that this host refuses a module.
-    pub(super) fn refused(&self, digest: ModuleDigest, at: Instant, problem: String) {
+    pub(super) fn refused(&self, digest: ModuleDigest, now: Instant, problem: String) {
         if let Some(place) = self.lock().modules.get_mut(&digest) {
-            place.refused = Some((at, problem));
+            let before = place.refused.as_ref().map(|refused| refused.pause);
+            let pause = before.map_or(REFUSED_MIN, |pause| (2 * pause).min(REFUSED_MAX));
+            place.refused = Some(Refused { problem, until: now + pause, pause });
         }
     }
 
-    /// Why this host refused a module, if that was a moment ago.
-    pub(super) fn refusal(&self, digest: ModuleDigest, now: Instant) -> Option<String> {
-        let kept = self.lock();
-        let (at, problem) = kept.modules.get(&digest)?.refused.as_ref()?;
-        (now.duration_since(*at) < REFUSED_FOR).then(|| problem.clone())
+    /// Whether to try a module, or why this host refused it not long ago. Of one that was refused one caller tries at
+    /// a time.
+    pub(super) fn may_try(&self, digest: ModuleDigest, now: Instant) -> Result<(), String> {
+        let mut kept = self.lock();
+        let refused = kept.modules.get_mut(&digest).and_then(|place| place.refused.as_mut());
+        match refused {
+            Some(refused) if now < refused.until => Err(refused.problem.clone()),
+            Some(refused) => {
+                refused.until = now + RETRY_MAX;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Notes that a module could be made ready.
+    pub(super) fn loaded(&self, digest: ModuleDigest) {
+        if let Some(place) = self.lock().modules.get_mut(&digest) {
+            place.refused = None;
+        }
     }
 
     /// Lets a module go.
@@ -146,5 +180,34 @@ impl Modules {
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_is_refused_is_tried_less_and_less_often_by_one_caller_at_a_time() {
+        let modules = Modules::default();
+        let digest = ModuleDigest::from_bytes([1; 32]);
+        drop(modules.pending(digest));
+        let mut now = Instant::now();
+        assert_eq!(modules.may_try(digest, now), Ok(()));
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            modules.refused(digest, now, "no".to_owned());
+            let begun = now;
+            while modules.may_try(digest, now).is_err() {
+                now += Duration::from_secs(1);
+            }
+            pauses.push((now - begun).as_secs());
+            assert_eq!(modules.may_try(digest, now), Err("no".to_owned()), "somebody tries");
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        // Whoever tried has gone without a word.
+        assert_eq!(modules.may_try(digest, now + RETRY_MAX), Ok(()));
+        modules.loaded(digest);
+        assert_eq!([modules.may_try(digest, now), modules.may_try(digest, now)], [Ok(()), Ok(())]);
     }
 }

@@ -88,8 +88,6 @@ pub(crate) struct StepEnd {
     pub(crate) requests: Requests,
     /// How many of the settled waits, from the front, it was told of.
     pub(crate) taken: usize,
-    /// The base image that its snapshot is told apart from, unless that is stored.
-    pub(crate) base_image: Option<(BaseDigest, Vec<u8>)>,
 }
 
 #[derive(Debug)]

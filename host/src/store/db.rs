@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use dormouse_core::time::Timestamp;
-use redb::backends::FileBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{
     BackendError, Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, StorageError,
     WriteTransaction,
@@ -24,6 +24,8 @@ use tokio::sync::watch;
 use super::changes::{Change, ChangeSet, Entry};
 use super::error::{OpenError, StoreError};
 use super::log::{GROWTH_BYTES, Log, LogError, Number, Replayed};
+use super::overlay::Overlay;
+use super::space::{self, Space};
 use super::view::{Base, View};
 #[cfg(test)]
 use super::working_set::WorkingSet;
@@ -60,6 +62,7 @@ struct Inner {
     checkpoints: Sender<Arc<Self>>,
     checkpoint_bytes: usize,
     is_behind: AtomicBool,
+    space: Space,
 }
 
 /// What commits and checkpoints have to agree on.
@@ -91,6 +94,7 @@ pub(super) struct Opened {
 pub(super) struct Files<D> {
     pub(super) database: D,
     pub(super) logs: [Box<dyn StorageBackend>; 2],
+    pub(super) space: Space,
 }
 
 impl Store {
@@ -112,8 +116,36 @@ impl Store {
         let [first, second] = log_paths(path);
         let logs: [Box<dyn StorageBackend>; 2] = [Box::new(backend(&first)?), Box::new(backend(&second)?)];
         sync_folder_of(path).map_err(|e| at.io(e))?;
-        let files = Files { database, logs };
+        let space = Space::Of(folder_of(path).to_owned());
+        let files = Files { database, logs, space };
         Self::with_files(files, path, cache_bytes, CHECKPOINT_BYTES, now)
+    }
+
+    /// Opens a store to look at it: nothing of what that writes gets to the disk. Tells whether the files of its log
+    /// are there.
+    ///
+    /// # Errors
+    ///
+    /// When a host has it open, when a newer program wrote it, or when it cannot be read.
+    pub(crate) fn open_to_look(
+        path: &Path,
+        cache_bytes: usize,
+        now: Timestamp,
+    ) -> Result<(Self, bool), OpenError> {
+        let open = |path: &Path| Overlay::open(path).map_err(|error| Place(path).database(error));
+        let database = open(path)?;
+        let mut has_log = true;
+        let mut log = |path: &Path| -> Result<Box<dyn StorageBackend>, OpenError> {
+            if path.exists() {
+                return Ok(Box::new(open(path)?));
+            }
+            has_log = false;
+            Ok(Box::new(InMemoryBackend::new()))
+        };
+        let [first, second] = log_paths(path);
+        let logs = [log(&first)?, log(&second)?];
+        let files = Files { database, logs, space: Space::Of(folder_of(path).to_owned()) };
+        Ok((Self::with_files(files, path, cache_bytes, CHECKPOINT_BYTES, now)?, has_log))
     }
 
     /// The same for whatever holds the bytes; the path is for messages.
@@ -125,7 +157,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Self, OpenError> {
         let at = Place(path);
-        let Files { database: backend, logs } = files;
+        let Files { database: backend, logs, space } = files;
         discard_unfinished(&backend).map_err(|e| at.io(e))?;
         let mut builder = Database::builder();
         builder.set_cache_size(cache_bytes);
@@ -155,6 +187,7 @@ impl Store {
             checkpoints,
             checkpoint_bytes,
             is_behind: AtomicBool::new(false),
+            space,
         };
         let run = move || run_checkpoints(&begun);
         let thread = std::thread::Builder::new().name("dormouse-checkpoint".to_owned()).spawn(run);
@@ -171,7 +204,8 @@ impl Store {
     pub(crate) fn verify_file(self, path: &Path) -> Result<(Self, bool), OpenError> {
         let in_use = || OpenError::Locked { path: path.to_owned() };
         let inner = Arc::into_inner(self.0).ok_or_else(in_use)?;
-        let Inner { opened, latest, commits, checkpointed, checkpoints, checkpoint_bytes, is_behind } = inner;
+        let Inner { opened, latest, commits, checkpointed, checkpoints, checkpoint_bytes, is_behind, space } =
+            inner;
         let view = latest.into_inner().unwrap_or_else(PoisonError::into_inner);
         let layers = view.layers().to_vec();
         drop(view);
@@ -180,7 +214,8 @@ impl Store {
         let opened = Arc::new(opened);
         let view = View::new(Arc::new(opened.base()?), layers);
         let latest = RwLock::new(Arc::new(view));
-        let inner = Inner { opened, latest, commits, checkpointed, checkpoints, checkpoint_bytes, is_behind };
+        let inner =
+            Inner { opened, latest, commits, checkpointed, checkpoints, checkpoint_bytes, is_behind, space };
         Ok((Self(Arc::new(inner)), sound))
     }
 
@@ -200,14 +235,17 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// When the disk fails. It is open whether the change set is in the store then: the host has to
+    /// [`StoreError::Full`] when the disk is full: the change set is not in the store, and can be committed later.
+    /// Otherwise when the disk fails. It is open whether the change set is in the store then: the host has to
     /// stop and look again.
     pub(crate) fn commit(&self, fence: Fence, changes: Arc<ChangeSet>) -> Result<Arc<View>, StoreError> {
         // Nobody else can have the store: see `Fence`.
         let Fence(_) = fence;
         let inner = &self.0;
         let mut commits = inner.room_for_commit()?;
-        commits.log.append(&changes).map_err(StoreError::Log)?;
+        let unwritten = commits.waiting_bytes + commits.checkpoint_bytes() + changes.bytes();
+        inner.space.check(unwritten)?;
+        commits.log.append(&changes).map_err(space::of_log)?;
         let checkpointed = commits.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.layers.len());
         let view = inner.view();
         let mut layers = view.layers().to_vec();
@@ -391,6 +429,11 @@ impl Commits {
         self.log.switch().map_err(StoreError::Log)
     }
 
+    /// Size of what is being written into the database.
+    fn checkpoint_bytes(&self) -> usize {
+        self.checkpoint.iter().flat_map(|checkpoint| &checkpoint.layers).map(|layer| layer.bytes()).sum()
+    }
+
     fn take_failure(&mut self) -> Result<(), StoreError> {
         self.failed.take().map_or(Ok(()), Err)
     }
@@ -441,13 +484,13 @@ fn log_paths(database: &Path) -> [PathBuf; 2] {
     ["log-0", "log-1"].map(|extension| database.with_extension(extension))
 }
 
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Makes files that were created in the folder of a path durable.
 fn sync_folder_of(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    File::open(folder_of(path))?.sync_all()
 }
 
 /// The first bytes of a database. They are written last when it is created.

@@ -7,7 +7,7 @@ use dormouse_core::id::RunId;
 
 /// Why a transaction or a read failed.
 ///
-/// None of them can be mended by trying again. After [`StoreError::Database`] from a commit it is
+/// Only [`StoreError::Full`] can be mended by trying again. After [`StoreError::Database`] from a commit it is
 /// open whether the transaction is in the file: close the store and open it again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,6 +32,9 @@ pub(crate) enum StoreError {
     /// Writing into the database panicked, which a damaged file can bring about.
     #[error("the database panicked: {0}")]
     Panicked(String),
+    /// There is too little room on the disk. Nothing was written: the same can be tried again.
+    #[error("the disk is full: {free} bytes are free where the store lies")]
+    Full { free: u64 },
     /// The log of change sets cannot be written.
     #[error("the log failed")]
     Log(#[source] std::io::Error),

@@ -11,11 +11,13 @@ mod error;
 mod keys;
 mod log;
 mod migrate;
+mod overlay;
 mod parts;
 mod read;
 mod records;
 pub(crate) mod rows;
 mod source;
+mod space;
 mod tables;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -18,7 +18,8 @@ use super::records::Counts;
 use super::rows::{
     ConcurrencyRow, CronRow, Due, EndedRun, EndedScheduled, EventRow, EventWaitRow, HeldEnd, IdempotencyRow,
     IdempotencyScope, JournalEntry, ModuleRow, OpenRequests, RunRow, RunWaitRow, ScheduledRow,
-    ScheduledStatus, TimerLine, VersionRow, WAITS_SHOWN_MAX, WaitKey, WaitRow, Work, WorkLine, WorkflowRow,
+    ScheduledStatus, Timer, TimerLine, VersionRow, WAITS_SHOWN_MAX, WaitKey, WaitRow, Work, WorkLine,
+    WorkflowRow,
 };
 use super::source::{Access, Order, Source, Span, visit_merged};
 use super::tables;
@@ -59,6 +60,16 @@ pub(crate) trait Read: Source + Sized {
     /// What snapshots of a module may be told apart from.
     fn base_image(&self, module: ModuleDigest, base: BaseDigest) -> Result<Option<Vec<u8>>> {
         self.get(tables::BASE_IMAGES, (module, base))
+    }
+
+    /// Whether that is there.
+    fn has_base_image(&self, module: ModuleDigest, base: BaseDigest) -> Result<bool> {
+        Ok(self.row(tables::BASE_IMAGES.slot, &keys::encode(&(module, base)))?.is_some())
+    }
+
+    /// Whether any is there.
+    fn has_base_images(&self, module: ModuleDigest) -> Result<bool> {
+        Ok(self.scan_keys(tables::BASE_IMAGES, Span::under(module))?.next().transpose()?.is_some())
     }
 
     /// All modules, the latest upload first.
@@ -460,6 +471,16 @@ pub(crate) trait Read: Source + Sized {
         visit: impl FnMut(CronRow) -> ControlFlow<()>,
     ) -> Result<()> {
         visit_rows(self.scan_in(tables::CRONS, Span::all().before(before), Order::Descending)?, visit)
+    }
+
+    /// Up to `limit` crons that were made before this one, the newest first.
+    fn cron_ids(&self, before: CronId, limit: usize) -> Result<Vec<CronId>> {
+        let span = Span::all().before(Some(before));
+        self.scan_keys_in(tables::CRONS, span, Order::Descending)?.take(limit).collect()
+    }
+
+    fn has_timer(&self, at: Timestamp, timer: Timer) -> Result<bool> {
+        Ok(self.row(tables::TIMERS.slot, &keys::encode(&Due { at, timer }))?.is_some())
     }
 
     fn scheduled(&self, id: ScheduledId) -> Result<Option<ScheduledRow>> {

@@ -186,9 +186,6 @@ pub(crate) enum Work {
     StartSubscribers { event: EventId, after: Option<SubscriptionPlace> },
     /// The host has just started: held tasks that come after this one are to be tried again.
     TryHeld { after: Option<(RunId, TaskIndex)> },
-    /// The host has just started, or the clock was set back: the next times of crons made earlier than this one
-    /// are to be found anew.
-    ReviewCrons { before: Option<CronId> },
 }
 
 /// Where a subscription stands among those that an event is held against. The order of the fields is theirs.

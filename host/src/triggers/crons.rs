@@ -83,7 +83,7 @@ pub(crate) fn due_times(
 }
 
 /// Its times are done with up to the first one that has not fired, or up to now.
-pub(crate) fn saw(row: &mut CronRow, next: Option<Timestamp>, now: Timestamp) {
+pub(crate) fn mark_seen(row: &mut CronRow, next: Option<Timestamp>, now: Timestamp) {
     let unfired = next.filter(|next| *next <= now);
     row.seen_until = unfired.map_or(now, |next| next.before(Duration::from_millis(1)));
 }

@@ -2,6 +2,7 @@
 //! instead of run.
 
 use std::cell::RefCell;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -101,6 +102,8 @@ impl Machine {
             catalog: RwLock::new(Arc::clone(&catalog)),
             metrics: Metrics::default(),
             queue: Mutex::default(),
+            disk_is_full: AtomicBool::default(),
+            is_stopping: AtomicBool::default(),
             watchers: Arc::new(Watchers::default()),
             // Commands are for the deciding thread, which is not there.
             commands: channel().0,

@@ -419,7 +419,6 @@ impl World {
             },
             requests,
             taken,
-            base_image: None,
         };
         self.note(number, (run, task, lease), &end, is_current);
         self.decide(|shard| shard.step_ended((run, task), lease, end, Vec::new()).unwrap());
@@ -902,7 +901,6 @@ impl World {
             outcome: StepOutcome::Completed { output: Json::trusted(NOTHING) },
             requests: Requests::default(),
             taken: 0,
-            base_image: None,
         };
         self.decide(|shard| shard.step_ended((run, task), lease, end, Vec::new()).unwrap());
     }

@@ -3,11 +3,11 @@
 use dormouse_core::run::Reason;
 
 use super::guests::Wat;
-use super::harness::{Harness, failure, output, snapshot};
+use super::harness::{Harness, failure, output, resume, snapshot};
 use crate::runtime::image::{BaseImage, State};
 use crate::runtime::module::Module;
 use crate::runtime::snapshot::Snapshot;
-use crate::runtime::step::{StepEnd, StepOutcome};
+use crate::runtime::step::{StepEnd, StepOutcome, StepRequest};
 use crate::runtime::stored_base;
 
 #[tokio::test]
@@ -72,8 +72,8 @@ async fn a_compiled_module_that_was_tampered_with_is_compiled_anew() {
         bytes[0] ^= 1;
         std::fs::write(path, bytes).unwrap();
     }
+    assert!(harness.restarted().load(digest, || Err("gone".to_owned())).await.is_err());
     let restarted = harness.restarted();
-    assert!(restarted.load(digest, || Err("gone".to_owned())).await.is_err());
     let module = restarted.load(digest, || Ok(component)).await.unwrap();
     let end = restarted.run_step(&module, super::harness::start(), harness.host.clone()).await;
     assert_eq!(output(end), "null");
@@ -165,19 +165,26 @@ async fn a_task_is_held_where_the_stored_base_image_is_of_no_use() {
 }
 
 #[tokio::test]
-async fn the_base_image_comes_with_snapshots_until_it_is_stored() {
+async fn the_base_image_is_given_once_to_be_stored() {
     let harness = Harness::new();
     let module = harness.module(COUNTER.component()).await;
-    for _ in 0..2 {
-        let (base, image) = harness.start(&module).await.base_image.unwrap();
-        assert_eq!(base, module.base.digest);
-        let read = stored_base::decode(&image, 1 << 20).unwrap();
-        assert_eq!((read.state, read.handles), (module.base.state.clone(), module.base.handles.clone()));
-    }
-    harness.host.base_images.lock().unwrap().insert(module.base.digest, Vec::new());
-    assert_eq!(harness.start(&module).await.base_image, None);
-    let ended = harness.module(Wat::default().component()).await;
-    assert_eq!(harness.start(&ended).await.base_image, None, "it took no snapshot");
+    let (base, image) = module.base_to_store(|_| false).unwrap();
+    assert_eq!(base, module.base.digest);
+    let read = stored_base::decode(&image, 1 << 20).unwrap();
+    assert_eq!((read.state, read.handles), (module.base.state.clone(), module.base.handles.clone()));
+    assert_eq!(module.base_to_store(|_| false), None);
+    let other = harness.module(Wat::default().component()).await;
+    assert_eq!(other.base_to_store(|base| base == other.base.digest), None);
+}
+
+#[tokio::test]
+async fn a_task_whose_memory_is_too_large_for_this_host_is_held() {
+    let harness = Harness::new();
+    let module = harness.module(COUNTER.component()).await;
+    let bytes = snapshot(harness.start(&module).await);
+    let small = StepRequest { memory_bytes_max: Some(65_536), ..resume(bytes) };
+    let problem = held(harness.step(&module, small).await);
+    assert!(problem.contains("cannot be restored"), "{problem}");
 }
 
 #[tokio::test]

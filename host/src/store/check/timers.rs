@@ -233,7 +233,7 @@ pub(super) fn work(check: &mut Check<'_>) -> Result {
             }
             // The wait may have settled meanwhile.
             Work::LookBack(_) | Work::CancelScheduled { .. } | Work::MakeRoom { .. } => true,
-            Work::TryHeld { .. } | Work::ReviewCrons { .. } => true,
+            Work::TryHeld { .. } => true,
         };
         if !is_there {
             check.report(WORK, number, "what it is about is not there");

@@ -68,9 +68,10 @@ impl Record<CronId> for CronRow {
     }
 
     fn decode(id: &CronId, bytes: &[u8]) -> Result<Self, DecodeError> {
-        // All before the next time was done with, and all up to now of one that was disabled.
+        // All before the next time was done with. What has no next time was disabled, or could not be read.
         let seen_until = |stored: &StoredCron<'_>, end: &StoredCronEnd| {
-            stored.next_run_at.map_or(end.updated_at, |next| next.saturating_sub(1))
+            let last = end.updated_at.max(stored.last_run_at.unwrap_or(0));
+            stored.next_run_at.map_or(last, |next| next.saturating_sub(1))
         };
         let (stored, unfinished, end, seen_until): StoredCron3<'_> = match super::version_of(bytes)? {
             (1, fields) => {

@@ -1,6 +1,6 @@
 //! Records of work that is left over.
 
-use dormouse_core::id::{CronId, EventId, RunId, ScheduledId, TaskIndex, WaitId};
+use dormouse_core::id::{EventId, RunId, ScheduledId, TaskIndex, WaitId};
 use dormouse_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -46,12 +46,9 @@ enum StoredWork {
         event: StoredId,
         after: Option<(bool, String, u32)>,
     },
-    /// Since format 6 of the store, as what follows.
+    /// Since format 6 of the store.
     TryHeld {
         after: Option<(StoredId, u8)>,
-    },
-    ReviewCrons {
-        before: Option<StoredId>,
     },
 }
 
@@ -114,7 +111,6 @@ impl From<Work> for StoredWork {
             Work::TryHeld { after } => {
                 Self::TryHeld { after: after.map(|(run, task)| (run.to_bytes(), task.0)) }
             }
-            Work::ReviewCrons { before } => Self::ReviewCrons { before: before.map(CronId::to_bytes) },
         }
     }
 }
@@ -160,9 +156,6 @@ impl TryFrom<StoredWork> for Work {
             StoredWork::TryHeld { after } => {
                 let task = |(run, task)| (RunId::from_bytes(run), TaskIndex(task));
                 Self::TryHeld { after: after.map(task) }
-            }
-            StoredWork::ReviewCrons { before } => {
-                Self::ReviewCrons { before: before.map(CronId::from_bytes) }
             }
         })
     }

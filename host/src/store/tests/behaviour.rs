@@ -1,6 +1,8 @@
 //! What comes back of what was written.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dormouse_core::id::{RunId, TaskIndex, Version, WaitId};
 use dormouse_core::run::{Part, Run, Status, TaskError, TaskRun};
@@ -10,8 +12,9 @@ use dormouse_core::workflow::Json;
 use super::samples::*;
 use crate::store::rows::*;
 use crate::store::source::{Order, Source, Span};
+use crate::store::space::Space;
 use crate::store::tables;
-use crate::store::{Deleted, Newer, NextWait, Read, StoreError, WorkingSet};
+use crate::store::{Deleted, Fence, Newer, NextWait, Read, StoreError, WorkingSet};
 
 type Result<T = ()> = std::result::Result<T, StoreError>;
 
@@ -593,4 +596,23 @@ fn a_backlog_is_taken_in_the_order_in_which_waits_settled() {
     assert_eq!(store.view().wait((run, task, WaitId(5))).unwrap(), None);
     assert_eq!(store.transact(|tx| tx.delete_waits(run, task)).unwrap(), []);
     assert_eq!(ids(store.view().backlog(run, task, 9).unwrap()), [0; 0]);
+}
+
+#[test]
+fn a_commit_waits_for_room_on_the_disk_and_is_whole_then() {
+    let free = Arc::new(AtomicU64::new(1 << 20));
+    let store = store_with(Space::Said(Arc::clone(&free)), CHECKPOINT_BYTES);
+    let mut rows = WorkingSet::new(store.view());
+    rows.put_event(&event(1)).unwrap();
+    let changes = rows.close().unwrap().unwrap();
+    let commit = || store.commit(Fence(0), Arc::clone(&changes));
+    for _ in 0..2 {
+        assert!(matches!(commit(), Err(StoreError::Full { free: 1_048_576 })));
+        assert_eq!(store.view().event(event_id(1)).unwrap(), None);
+    }
+    free.store(1 << 30, Ordering::Relaxed);
+    commit().unwrap();
+    assert_eq!(store.view().event(event_id(1)).unwrap(), Some(event(1)));
+    store.checkpoint().unwrap();
+    assert_eq!(store.view().event(event_id(1)).unwrap(), Some(event(1)));
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
 
-use super::samples::{CACHE_BYTES, CHECKPOINT_BYTES, at};
+use super::samples::{CACHE_BYTES, CHECKPOINT_BYTES, at, plenty};
 use crate::store::db::Files;
 use crate::store::migrate::LOGGED_KEY;
 use crate::store::source::{Order, Source, Span};
@@ -185,7 +185,8 @@ pub(crate) fn open(disk: &Disk) -> Store {
 }
 
 pub(crate) fn try_open(disk: &Disk) -> Result<Store, OpenError> {
-    let files = Files { database: disk.file(0), logs: [Box::new(disk.file(1)), Box::new(disk.file(2))] };
+    let logs: [Box<dyn StorageBackend>; 2] = [Box::new(disk.file(1)), Box::new(disk.file(2))];
+    let files = Files { database: disk.file(0), logs, space: plenty() };
     Store::with_files(files, "disk".as_ref(), CACHE_BYTES, CHECKPOINT_BYTES, at(0))
 }
 

@@ -425,11 +425,6 @@ fn records_are_written_as_they_always_were() {
             Work::TryHeld { after: Some((run_id(1), TaskIndex(2))) },
             "010701018bcfe568017101810101010101010102",
         ),
-        (
-            "work: crons",
-            Work::ReviewCrons { before: Some(cron_id(1)) },
-            "010801018bcfe5680171018101010101010101",
-        ),
     ] {
         golden.record(what, 0, work, should_be);
     }

@@ -1,5 +1,7 @@
 //! One row of each kind, with something in every field.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use dormouse_core::id::*;
@@ -15,6 +17,7 @@ use crate::store::Store;
 use crate::store::db::Files;
 use crate::store::records::Counts;
 use crate::store::rows::*;
+use crate::store::space::Space;
 
 pub(super) const CACHE_BYTES: usize = 1 << 20;
 
@@ -23,9 +26,18 @@ pub(super) const CHECKPOINT_BYTES: usize = usize::MAX;
 
 /// A store in memory.
 pub(super) fn store() -> Store {
+    store_with(plenty(), CHECKPOINT_BYTES)
+}
+
+/// One on a disk with so much room.
+pub(super) fn store_with(space: Space, checkpoint_bytes: usize) -> Store {
     let memory = redb::backends::InMemoryBackend::new;
-    let files = Files { database: memory(), logs: [Box::new(memory()), Box::new(memory())] };
-    Store::with_files(files, "memory".as_ref(), CACHE_BYTES, CHECKPOINT_BYTES, at(0)).unwrap()
+    let files = Files { database: memory(), logs: [Box::new(memory()), Box::new(memory())], space };
+    Store::with_files(files, "memory".as_ref(), CACHE_BYTES, checkpoint_bytes, at(0)).unwrap()
+}
+
+pub(super) fn plenty() -> Space {
+    Space::Said(Arc::new(AtomicU64::new(u64::MAX)))
 }
 
 pub(super) fn at(millis: u64) -> Timestamp {

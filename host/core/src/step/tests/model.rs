@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::id::{TaskIndex, WaitId};
 use crate::run::{
-    Dropped, Effect, LOST_HOSTS_MAX, Lease, Part, Run, RunEvent, Status, StepResult, TaskRun, TaskTimer,
+    Dropped, Effect, LOST_HOSTS_MAX, Lease, Part, Run, RunEvent, SUSPECT_AFTER, Status, StepResult, TaskRun,
+    TaskTimer,
 };
 use crate::step::{Refused, step};
 use crate::time::Timestamp;
@@ -98,11 +99,11 @@ impl Driver {
             {
                 self.untold.entry(*task).or_default().push(Settled { id: *wait, outcome: *outcome });
             }
-            RunEvent::HostLost { task, crashed } => {
+            RunEvent::HostLost { task, crashed, alone } => {
                 assert!(self.running.remove(task).is_some());
                 self.told.remove(task);
                 let lost = self.lost.entry(*task).or_default();
-                *lost += u8::from(*crashed);
+                *lost += u8::from(*crashed && (*alone || *lost < SUSPECT_AFTER));
                 let after = self.run.task(*task).unwrap();
                 assert_eq!(after.status == Status::Failed, *lost == LOST_HOSTS_MAX);
                 assert!(after.repeated);

@@ -43,6 +43,7 @@ enum Move {
     LoseHost {
         task: u8,
         crashed: bool,
+        alone: bool,
     },
     StaleResult {
         task: u8,
@@ -85,7 +86,8 @@ fn moves() -> impl Strategy<Value = Move> {
         10 => any::<u8>().prop_map(Move::Hold),
         80 => any::<usize>().prop_map(Move::Settle),
         40 => (any::<u8>(), timer).prop_map(|(task, timer)| Move::Ring { task, timer }),
-        30 => any::<(u8, bool)>().prop_map(|(task, crashed)| Move::LoseHost { task, crashed }),
+        30 => any::<(u8, bool, bool)>()
+            .prop_map(|(task, crashed, alone)| Move::LoseHost { task, crashed, alone }),
         10 => (any::<u8>(), 1..3_u64).prop_map(|(task, behind)| Move::StaleResult { task, behind }),
         2 => Just(Move::Create),
         1 => Just(Move::Reject),
@@ -156,7 +158,7 @@ impl Driver {
             Move::Conflict(task) => self.end_step(pick(task), StepResult::Conflicted),
             Move::Hold(task) => {
                 let (reason, error) = (Reason::Unloadable, TaskError::new("it cannot be loaded"));
-                self.end_step(pick(task), StepResult::Held { reason, error });
+                self.end_step(pick(task), StepResult::Held { reason, error, chance: 1.0 });
             }
             Move::Settle(nth) => {
                 let nth = nth.checked_rem(self.open_waits.len()).unwrap_or(0);
@@ -180,8 +182,8 @@ impl Driver {
                     TaskTimer::ScheduleTimeout => RunEvent::ScheduleTimeout { task },
                 });
             }
-            Move::LoseHost { task, crashed } => {
-                let _ = self.apply(RunEvent::HostLost { task: pick(task), crashed });
+            Move::LoseHost { task, crashed, alone } => {
+                let _ = self.apply(RunEvent::HostLost { task: pick(task), crashed, alone });
             }
             Move::StaleResult { task, behind } => {
                 let task = pick(task);
@@ -283,7 +285,7 @@ fn a_task_is_given_up_when_five_hosts_in_a_row_did_not_survive_it() {
     let lose = |driver: &mut Driver, times| {
         for _ in 0..times {
             driver.make(Move::Slot(0));
-            driver.make(Move::LoseHost { task: 0, crashed: true });
+            driver.make(Move::LoseHost { task: 0, crashed: true, alone: true });
         }
     };
     lose(&mut driver, LOST_HOSTS_MAX - 1);
@@ -299,7 +301,7 @@ fn a_task_is_given_up_when_five_hosts_in_a_row_did_not_survive_it() {
     assert_eq!(driver.run.status, Status::Queued, "a step that ended began the count anew");
     assert_eq!(driver.run.tasks[0].reason, Some(Reason::HostLost), "the history says why it is queued again");
     driver.make(Move::Slot(0));
-    driver.make(Move::LoseHost { task: 0, crashed: false });
+    driver.make(Move::LoseHost { task: 0, crashed: false, alone: true });
     assert_eq!(driver.run.status, Status::Queued, "a host that stopped in order is not counted");
     assert!(driver.run.tasks[0].repeated);
     lose(&mut driver, 1);
@@ -307,10 +309,20 @@ fn a_task_is_given_up_when_five_hosts_in_a_row_did_not_survive_it() {
 }
 
 #[test]
+fn a_suspect_is_not_given_up_for_what_may_be_the_fault_of_others() {
+    let mut driver = Driver::new(workflow(vec![task("innocent", &[])]));
+    for _ in 0..20 {
+        driver.make(Move::Slot(0));
+        driver.make(Move::LoseHost { task: 0, crashed: true, alone: false });
+    }
+    assert_eq!((driver.run.status, driver.run.tasks[0].is_suspect()), (Status::Queued, true));
+}
+
+#[test]
 fn a_held_task_is_tried_again_less_and_less_often_and_loses_nothing() {
     let mut driver = Driver::new(workflow(vec![task("stuck", &[])]));
     driver.make(Move::Slot(0));
-    driver.make(Move::LoseHost { task: 0, crashed: true });
+    driver.make(Move::LoseHost { task: 0, crashed: true, alone: true });
     let mut delays = Vec::new();
     for _ in 0..14 {
         driver.make(Move::Slot(0));

@@ -150,13 +150,13 @@ fn event_of(name: &str, run: &Run) -> RunEvent {
         "conflicted" => ended(SUBJECT, StepResult::Conflicted),
         "held" => {
             let (reason, error) = (Reason::Unloadable, TaskError::new("it cannot be loaded"));
-            ended(SUBJECT, StepResult::Held { reason, error })
+            ended(SUBJECT, StepResult::Held { reason, error, chance: 0.5 })
         }
         "settled first" => settled(1),
         "settled" => settled(2),
         "retry due" => RunEvent::RetryDue { task: SUBJECT },
         "schedule timeout" => RunEvent::ScheduleTimeout { task: SUBJECT },
-        "host lost" => RunEvent::HostLost { task: SUBJECT, crashed: true },
+        "host lost" => RunEvent::HostLost { task: SUBJECT, crashed: true, alone: true },
         "rejected" => {
             RunEvent::Rejected { reason: Reason::WorkflowDeleted, error: TaskError::new("it is gone") }
         }
@@ -199,7 +199,7 @@ fn an_event_for_a_task_that_is_not_there_is_refused() {
         RunEvent::WaitSettled { task, wait: WaitId(1), outcome: WaitOutcome::Elapsed },
         RunEvent::RetryDue { task },
         RunEvent::ScheduleTimeout { task },
-        RunEvent::HostLost { task, crashed: true },
+        RunEvent::HostLost { task, crashed: true, alone: true },
     ] {
         let mut run = before.clone();
         assert!(step(&mut run, &workflow, event.clone(), Timestamp::from_millis(NOW)).is_err(), "{event:?}");

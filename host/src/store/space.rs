@@ -1,0 +1,55 @@
+//! Room on the disk: a commit is refused while there is too little of it, rather than that writing into the database
+//! fails, which only another host would recover from.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::error::StoreError;
+
+/// What is to be left on the disk besides what is written: for the files of the log, which grow, and for whoever
+/// else writes there.
+const RESERVE_BYTES: u64 = 8 << 20;
+
+/// A change set takes up to so many times its size in the database: a row may be the only one that changes in its
+/// page, in each of its tables.
+const GROWTH_FACTOR: u64 = 8;
+
+/// How many bytes are free where the store lies.
+pub(super) enum Space {
+    /// On the file system of this folder.
+    Of(PathBuf),
+    /// As many as somebody says.
+    #[cfg(test)]
+    Said(std::sync::Arc<std::sync::atomic::AtomicU64>),
+}
+
+impl Space {
+    fn free(&self) -> io::Result<u64> {
+        match self {
+            Self::Of(folder) => {
+                let space = rustix::fs::statvfs(folder)?;
+                Ok(space.f_bavail.saturating_mul(space.f_frsize))
+            }
+            #[cfg(test)]
+            Self::Said(bytes) => Ok(bytes.load(std::sync::atomic::Ordering::Relaxed)),
+        }
+    }
+
+    /// Whether there is room for so many bytes of changes that the database does not have.
+    pub(super) fn check(&self, changes: usize) -> Result<(), StoreError> {
+        let needed = RESERVE_BYTES.saturating_add((changes as u64).saturating_mul(GROWTH_FACTOR));
+        match self.free() {
+            Ok(free) if free < needed => Err(StoreError::Full { free }),
+            // Where nobody can say, writing shows it.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// An error of a write to the log: a disk that is full is not one that fails.
+pub(super) fn of_log(error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { free: 0 },
+        _ => StoreError::Log(error),
+    }
+}
