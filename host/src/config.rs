@@ -28,6 +28,8 @@ pub struct Config {
     pub cache: PathBuf,
     /// Where the API is served: a loopback address.
     pub listen: SocketAddr,
+    /// Names by which clients know the host, besides its addresses and `localhost`.
+    pub host_names: Vec<String>,
     /// Steps that run at once.
     pub slots: NonZeroU32,
     /// Most memory that one instance of a guest may have.
@@ -47,6 +49,11 @@ pub(crate) struct Settings {
     /// Where to serve the API [default: 127.0.0.1:7666]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+
+    /// A name by which clients reach the host, besides its addresses and `localhost`; repeatable
+    #[arg(long = "host-name", value_name = "NAME")]
+    #[serde(default)]
+    host_names: Vec<String>,
 
     /// Steps that run at once [default: 256]
     #[arg(long, value_name = "N")]
@@ -88,6 +95,7 @@ impl Config {
             cache: data.join("cache"),
             data,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            host_names: Vec::new(),
             slots: SLOTS,
             memory_bytes_max: MEMORY_BYTES,
             retention: days(RETENTION_DAYS),
@@ -106,6 +114,7 @@ impl Config {
             cache: data.join("cache"),
             data,
             listen: flags.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7666))),
+            host_names: [flags.host_names, file.host_names].concat(),
             slots: flags.slots.or(file.slots).unwrap_or(SLOTS),
             memory_bytes_max: flags.memory_bytes_max.or(file.memory_bytes_max).unwrap_or(MEMORY_BYTES),
             retention: days(flags.retention_days.or(file.retention_days).unwrap_or(RETENTION_DAYS)),

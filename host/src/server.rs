@@ -89,7 +89,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         // Whoever lets go of the server stops it as well.
         let shutdown = async { drop(stopped.await) };
-        let serving = tokio::spawn(serve(host.clone(), listener, shutdown, closed));
+        let serving = tokio::spawn(serve(host.clone(), listener, config.host_names, shutdown, closed));
         Ok(Self { host, address, stop, serving })
     }
 
@@ -138,10 +138,11 @@ impl Server {
 async fn serve(
     host: Host,
     listener: TcpListener,
+    names: Vec<String>,
     shutdown: impl Future<Output = ()> + Send + 'static,
     closed: impl Future<Output = ()>,
 ) -> Result<(), Cause> {
-    let served = api::serve(host.clone(), listener, shutdown).await;
+    let served = api::serve(host.clone(), listener, names, shutdown).await;
     let stopped = tokio::task::spawn_blocking(move || host.stop()).await;
     if tokio::time::timeout(CLOSING, closed).await.is_err() {
         tracing::warn!("a request or a step still holds the store");

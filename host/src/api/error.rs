@@ -18,7 +18,7 @@ pub(super) type Result<T> = std::result::Result<T, ApiError>;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ApiError {
     status: StatusCode,
-    code: &'static str,
+    pub(super) code: &'static str,
     field: Option<String>,
     description: String,
 }

@@ -15,6 +15,7 @@ mod health;
 mod journal;
 mod modules;
 mod openapi;
+mod origin;
 mod page;
 mod router;
 mod run;

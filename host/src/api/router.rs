@@ -9,8 +9,8 @@ use utoipa::OpenApi;
 use super::openapi::{NullIsJson, WithDescriptions, WithErrors};
 use super::state::Api;
 use super::{
-    bulk, crons, error, events, extract, health, journal, modules, openapi, page, runs, scheduled, trace,
-    workflows,
+    bulk, crons, error, events, extract, health, journal, modules, openapi, origin, page, runs, scheduled,
+    trace, workflows,
 };
 
 /// Makes the router and the document of one list of routes.
@@ -97,6 +97,7 @@ pub(super) fn router(api: Api) -> Router {
         .method_not_allowed_fallback(error::wrong_method)
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn(extract::take_in_body))
+        .layer(middleware::from_fn_with_state(api.names.clone(), origin::check_origin))
         .with_state(api);
     // Looked at once: with a layer every request pays, whether or not anyone reads.
     if tracing::enabled!(tracing::Level::DEBUG) {

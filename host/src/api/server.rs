@@ -14,7 +14,7 @@ use crate::engine::Host;
 /// How long requests that are under way may take once the server is to stop.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Serves the API until `shutdown` is ready and the requests that are under way are answered, for
+/// Serves the API, of a host that is known by these names, until `shutdown` is ready and the requests that are under way are answered, for
 /// at most ten seconds. Those that wait for the end of a run or follow one are answered at once.
 ///
 /// # Errors
@@ -23,10 +23,11 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) async fn serve(
     host: Host,
     listener: TcpListener,
+    names: Vec<String>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (announce_stop, stopping) = Stopping::channel();
-    let router = router(Api::new(host, stopping.clone()));
+    let router = router(Api::new(host, stopping.clone(), names.into()));
     // Answers are small and complete: to hold them back for more to come only adds delay.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {

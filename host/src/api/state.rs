@@ -3,6 +3,7 @@
 use axum::extract::FromRef;
 use tokio::sync::watch;
 
+use super::origin::HostNames;
 use crate::engine::Host;
 
 /// Cheap to clone: every request does.
@@ -10,11 +11,12 @@ use crate::engine::Host;
 pub(super) struct Api {
     host: Host,
     stopping: Stopping,
+    pub(super) names: HostNames,
 }
 
 impl Api {
-    pub(super) fn new(host: Host, stopping: Stopping) -> Self {
-        Self { host, stopping }
+    pub(super) fn new(host: Host, stopping: Stopping, names: HostNames) -> Self {
+        Self { host, stopping, names }
     }
 }
 

@@ -39,7 +39,7 @@ fn host() -> Host {
 
 fn app() -> Router {
     let (_, stopping) = Stopping::channel();
-    router(Api::new(host(), stopping))
+    router(Api::new(host(), stopping, [].into()))
 }
 
 async fn send(request: Request<Body>) -> Response<Body> {
@@ -198,7 +198,7 @@ async fn the_server_answers_until_it_is_told_to_stop() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(serve(host(), listener, async move {
+    let server = tokio::spawn(serve(host(), listener, Vec::new(), async move {
         let _ = stopped.await;
     }));
     let mut stream = TcpStream::connect(address).await.expect("a connection");
