@@ -176,7 +176,7 @@ pub(super) async fn push_events(
     at_most(ITEMS_MAX, body.events.len(), "events")?;
     let requests = body.events.into_iter().map(PushEventBody::into_request).collect();
     let pushed = handle_valid(requests, |requests| operations::push_events(&host, requests)).await?;
-    Ok((StatusCode::CREATED, Answer(BulkRows::of(pushed, |row| Ok(row.into())))))
+    Ok((StatusCode::CREATED, Answer(BulkRows::of(pushed, |pushed| Ok(pushed.event.into())))))
 }
 
 /// Which runs: by their ids, or all that match.

@@ -13,7 +13,7 @@ use super::page::{PairText, Rows, page, pairs};
 use super::runs::checked_key;
 use super::text::{EventIdText, RunIdText, Text, WorkflowNameText};
 use super::values::{JsonValue, Metadata, Priority, Time, bounded};
-use crate::engine::Host;
+use crate::engine::{Host, Pushed};
 use crate::operations::{self, EventFilter, PushEvent};
 use crate::store::rows::EventRow;
 
@@ -106,7 +106,8 @@ pub(super) struct PushEventBody {
     metadata: Metadata,
     /// Of the runs that it starts, by default that of their workflow.
     priority: Option<Priority>,
-    /// A second push with the same key within a day answers with the first one's event.
+    /// A second push with the same key within a day answers with the first one's event, or with 409
+    /// `idempotency_conflict` if it is of another event key or payload.
     idempotency_key: Option<String>,
 }
 
@@ -125,12 +126,19 @@ impl PushEventBody {
 /// Push an event
 ///
 /// Starts a run for each subscription that it matches and settles the waits for it, all at once.
-#[utoipa::path(post, path = "/api/v1/events", tag = "events", responses((status = 201, body = PushedEvent)))]
+#[utoipa::path(
+    post, path = "/api/v1/events", tag = "events",
+    responses(
+        (status = 201, body = PushedEvent),
+        (status = 200, body = PushedEvent, description = "An earlier push with the same idempotency key had stored it.")
+    )
+)]
 pub(super) async fn push_event(
     State(host): State<Host>,
     Json(body): Json<PushEventBody>,
 ) -> Result<(StatusCode, Answer<PushedEvent>)> {
-    Ok((StatusCode::CREATED, Answer(operations::push_event(&host, body.into_request()?).await?.into())))
+    let Pushed { event, is_new } = operations::push_event(&host, body.into_request()?).await?;
+    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Answer(event.into())))
 }
 
 /// Which events to list.

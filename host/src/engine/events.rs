@@ -31,7 +31,7 @@ impl Shard {
             Ok(outcomes) => outcomes,
             refused => return self.answer(reply, refused),
         };
-        let ids = outcomes.iter().flatten().map(|event| event.id);
+        let ids = outcomes.iter().flatten().map(|pushed| pushed.event.id);
         let under_way: HashSet<_> = ids.filter(|id| self.taken_in_later.contains_key(id)).collect();
         if under_way.is_empty() {
             return self.answer(reply, Ok(outcomes));
@@ -63,8 +63,8 @@ impl Shard {
             if push.under_way.remove(&id)
                 && let Some(row) = &row
             {
-                let outcomes = push.outcomes.iter_mut().flatten().filter(|outcome| outcome.id == id);
-                outcomes.for_each(|outcome| outcome.clone_from(row));
+                let events = push.outcomes.iter_mut().flatten().map(|pushed| &mut pushed.event);
+                events.filter(|event| event.id == id).for_each(|event| event.clone_from(row));
             }
         }
         let done: Vec<_> = self.pushes.extract_if(.., |push| push.under_way.is_empty()).collect();
@@ -220,7 +220,15 @@ pub(super) enum MatchTime {
 }
 
 /// What came of each event of a push.
-type Outcomes = crate::error::Outcomes<EventRow>;
+/// What came of a push.
+#[derive(Debug)]
+pub(crate) struct Pushed {
+    pub(crate) event: EventRow,
+    /// Otherwise an earlier push with the same idempotency key had stored it.
+    pub(crate) is_new: bool,
+}
+
+type Outcomes = crate::error::Outcomes<Pushed>;
 
 /// A push that is answered when its events are taken in.
 pub(super) struct UnansweredPush {

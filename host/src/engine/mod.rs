@@ -31,7 +31,7 @@ mod watch;
 mod work;
 
 pub(crate) use catalog::{Catalog, DeployedVersion, Entry, find as find_workflow};
-pub(crate) use events::Matched;
+pub(crate) use events::{Matched, Pushed};
 pub(crate) use host::{EngineError, Host, StartError};
 pub(crate) use post_commit::Started;
 pub(crate) use shard::{CommandError, Handled, Shard};

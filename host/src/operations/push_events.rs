@@ -10,10 +10,10 @@ use dormouse_core::workflow::{Json, Metadata, Priority};
 use super::Result;
 use super::bulk::{Outcomes, decide_each, handle_valid, only_outcome};
 use super::idempotency::conflict;
-use crate::engine::{Handled, Host, Matched, Shard};
+use crate::engine::{Handled, Host, Matched, Pushed, Shard};
 use crate::error::Error;
 use crate::store::Read;
-use crate::store::rows::{EventRow, IdempotencyRow, IdempotencyScope};
+use crate::store::rows::{IdempotencyRow, IdempotencyScope};
 use crate::triggers::Matching;
 
 /// An event to push.
@@ -28,12 +28,12 @@ pub(crate) struct PushEvent {
 }
 
 /// Pushes an event.
-pub(crate) async fn push_event(host: &Host, request: PushEvent) -> Result<EventRow> {
+pub(crate) async fn push_event(host: &Host, request: PushEvent) -> Result<Pushed> {
     only_outcome(push_events(host, vec![request]).await?)
 }
 
 /// Pushes many in one transaction.
-pub(crate) async fn push_events(host: &Host, requests: Vec<PushEvent>) -> Result<Outcomes<EventRow>> {
+pub(crate) async fn push_events(host: &Host, requests: Vec<PushEvent>) -> Result<Outcomes<Pushed>> {
     let catalog = host.catalog();
     let checked = |request: PushEvent| {
         let PushEvent { key, payload, metadata, .. } = &request;
@@ -55,7 +55,7 @@ pub(crate) async fn push_events(host: &Host, requests: Vec<PushEvent>) -> Result
 }
 
 /// A key that was seen before gives the event that it stood for.
-pub(crate) fn decide(shard: &mut Shard, request: PushEvent, matched: Matched) -> Handled<EventRow> {
+pub(crate) fn decide(shard: &mut Shard, request: PushEvent, matched: Matched) -> Handled<Pushed> {
     let PushEvent { key, payload, metadata, priority, idempotency_key } = request;
     if let Some(known) = &idempotency_key
         && let Some(row) = shard.rows.idempotency(IdempotencyScope::Events, known)?
@@ -63,7 +63,7 @@ pub(crate) fn decide(shard: &mut Shard, request: PushEvent, matched: Matched) ->
         && let Some(event) = shard.rows.event(EventId::from_bytes(row.id))?
     {
         return match event.key == key && event.payload.is_same(&payload) {
-            true => Ok(event),
+            true => Ok(Pushed { event, is_new: false }),
             false => {
                 let of = format!("event {}, which has another key or payload", event.id);
                 Err(conflict(known, of).into())
@@ -75,5 +75,6 @@ pub(crate) fn decide(shard: &mut Shard, request: PushEvent, matched: Matched) ->
         let row = IdempotencyRow { id: id.to_bytes(), expires_at: shard.now.after(IDEMPOTENCY_TTL) };
         shard.rows.put_idempotency(IdempotencyScope::Events, new, &row)?;
     }
-    Ok(shard.take_in_event(Push { id, key, payload, metadata, priority }, Some(matched))?)
+    let event = shard.take_in_event(Push { id, key, payload, metadata, priority }, Some(matched))?;
+    Ok(Pushed { event, is_new: true })
 }

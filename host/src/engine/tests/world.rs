@@ -303,7 +303,7 @@ impl World {
             let event = &request;
             let mut matching = Matching::new(&event.key, &event.payload, &event.metadata);
             let matched = Matched::find(&shard.catalog, &mut matching);
-            let event = push_events::decide(shard, request, matched)?;
+            let event = push_events::decide(shard, request, matched)?.event;
             pushed = Some((event.id, event.runs));
             Ok(Promise::Event(event.id))
         });
