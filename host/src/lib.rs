@@ -1,5 +1,6 @@
 //! The Dormouse host. `ARCHITECTURE.md` has the picture.
 
+mod allocator;
 mod api;
 mod check;
 pub mod cli;

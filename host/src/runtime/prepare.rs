@@ -21,6 +21,7 @@ use super::logs::Logs;
 use super::module::Module;
 use super::refusal::{LoadError, Refusal};
 use super::supervise::{TimedOut, supervised};
+use crate::allocator::Frugal;
 
 /// Longest that compiling one module may take.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -78,6 +79,7 @@ pub(super) async fn compile(
     let work = inner.blocking(move || {
         // Held until the work really ends: when nobody waits for it any more it goes on all the same.
         let _permit = permit;
+        let _frugal = Frugal::begin();
         let scan = instrument::scan(&bytes)?;
         interfaces::check(&scan.imports, &scan.exports)?;
         let component = match shared.disk.load(digest, &shared.engine) {
