@@ -17,16 +17,17 @@ pub(super) type HostNames = Arc<[String]>;
 
 /// Lets a request in that names the host as it is known, and that no page of another origin sent.
 pub(super) async fn check_origin(State(names): State<HostNames>, request: Request, next: Next) -> Response {
-    match refusal(request.headers(), &names) {
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    match refusal(request.headers(), authority, &names) {
         None => next.run(request).await,
         Some(refusal) => refusal.into_response(),
     }
 }
 
-fn refusal(headers: &HeaderMap, names: &[String]) -> Option<ApiError> {
+fn refusal(headers: &HeaderMap, authority: Option<&str>, names: &[String]) -> Option<ApiError> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    // Programs that speak HTTP/1.0 may send none; browsers always do.
-    let host = text(HOST)?;
+    // HTTP/2 has an authority in its place. Programs that speak HTTP/1.0 may send neither; browsers always do.
+    let host = text(HOST).or(authority).unwrap_or("localhost");
     if !is_known(name_of(host), names) {
         let description = format!(
             "this host is not known as `{host}`: use its address, or start it with --host-name {}",
@@ -69,7 +70,7 @@ mod tests {
                 headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
             }
         }
-        refusal(&headers, &["dormouse.example.com".to_owned()])
+        refusal(&headers, None, &["dormouse.example.com".to_owned()])
             .map_or("none", |refusal| refusal.code)
             .to_owned()
     }
@@ -95,6 +96,14 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_stands_for_the_host() {
+        let asked =
+            |authority: &str| refusal(&HeaderMap::new(), Some(authority), &[]).map(|refusal| refusal.code);
+        assert_eq!(asked("127.0.0.1:7666"), None);
+        assert_eq!(asked("evil.example.com"), Some("unknown_host"));
+    }
+
+    #[test]
     fn an_origin_is_that_of_the_host() {
         for (host, origin) in [
             ("127.0.0.1:7666", "http://127.0.0.1:7666"),
@@ -111,6 +120,7 @@ mod tests {
             "127.0.0.1:7666",
         ] {
             assert_eq!(asked(Some("127.0.0.1:7666"), Some(origin)), "foreign_origin", "{origin}");
+            assert_eq!(asked(None, Some(origin)), "foreign_origin", "{origin}");
         }
     }
 }

@@ -117,7 +117,7 @@ impl Shard {
 
     /// Lets go on what waited for the end of a run of a cron.
     pub(super) fn cron_run_finished(&mut self, id: CronId, run: RunId) -> Result<(), StoreError> {
-        let row = self.rows.cron(id)?.filter(|row| row.unfinished.contains(&run));
+        let row = self.readable_cron(id)?.filter(|row| row.unfinished.contains(&run));
         let Some(mut row) = row else { return Ok(()) };
         let next = crons::run_ended(&mut row, run);
         self.perform_cron(&mut row, next)?;

@@ -291,10 +291,10 @@ impl Decider {
         let (now, has_room) = (self.shard.now, self.has_room_to_sweep());
         match &mut self.retention {
             Some(retention) if retention.next() <= now && has_room => {
-                // Tasks that are held may be told of any event later.
+                // Tasks that are held, or are to run alone, may be told of any event later.
                 let (_, waiting_since) = self.shard.queue.waiting();
-                let waiting_since =
-                    if self.shard.held > 0 { Some(Timestamp::default()) } else { waiting_since };
+                let others_wait = self.shard.held > 0 || !self.shard.suspects.is_empty();
+                let waiting_since = if others_wait { Some(Timestamp::default()) } else { waiting_since };
                 let before = self.shard.written().rows;
                 retention.sweep(&mut self.shard.rows, now, waiting_since)?;
                 self.has_swept = self.shard.written().rows > before;

@@ -2,6 +2,7 @@
 //! that says the same, and the compiled modules that are needed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use dormouse_core::id::{BaseDigest, ModuleDigest};
 
@@ -98,9 +99,9 @@ impl Shared {
         let digest = module.digest();
         // What cannot be read is written once more.
         let is_stored = |base| self.store.view().has_base_image(digest, base).unwrap_or(false);
-        if let Some((base, image)) = module.base_to_store(is_stored) {
+        module.keep_base(is_stored, |base, image| {
             self.send(Command::BaseImage { module: digest, base, image });
-        }
+        });
     }
 
     /// Has base images stored of modules that an older host took in, which stored none: their tasks sleep, and may
@@ -121,6 +122,9 @@ impl Shared {
             Ok::<_, StoreError>(missing)
         };
         for digest in missing().unwrap_or_default() {
+            if self.is_stopping.load(Ordering::Relaxed) {
+                return;
+            }
             let store = self.store.clone();
             // One that cannot be loaded holds its tasks, which says so.
             if let Ok(module) = self.runtime.load(digest, move || module_bytes(&store, digest)).await {

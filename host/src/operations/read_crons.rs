@@ -6,8 +6,8 @@ use super::Result;
 use super::page::{Page, Paged, Stretch};
 use crate::engine::{Handled, Host};
 use crate::error::Error;
-use crate::store::Read;
 use crate::store::rows::CronRow;
+use crate::store::{Read, StoreError};
 
 /// Which crons to list, newest first.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,11 @@ pub(crate) fn show_cron(host: &Host, id: CronId) -> Result<CronRow> {
 
 /// The cron as the deciding thread sees it.
 pub(super) fn existing_cron(rows: &impl Read, id: CronId) -> Handled<CronRow> {
-    Ok(rows.cron(id)?.ok_or_else(|| unknown_cron(id))?)
+    match rows.cron(id) {
+        // One bad row is no reason for the host to end.
+        Err(error @ StoreError::Unreadable { .. }) => Err(Error::internal(&error).into()),
+        row => Ok(row?.ok_or_else(|| unknown_cron(id))?),
+    }
 }
 
 fn unknown_cron(id: CronId) -> Error {

@@ -33,6 +33,7 @@ pub(crate) struct Module {
     pub(super) base: Arc<BaseImage>,
     /// Whether the store has the base image, or is about to.
     base_is_stored: AtomicBool,
+    storing: Mutex<()>,
     /// Another base image, from which snapshots were taken that were restored: the latest one.
     stored_base: Mutex<Option<Arc<BaseImage>>>,
 }
@@ -44,6 +45,7 @@ impl Module {
             prepared,
             base: Arc::new(base),
             base_is_stored: AtomicBool::new(false),
+            storing: Mutex::default(),
             stored_base: Mutex::default(),
         }
     }
@@ -53,17 +55,25 @@ impl Module {
         self.digest
     }
 
-    /// The base image as it is to be stored: to whoever asks first, unless the store has it.
-    pub(crate) fn base_to_store(
+    /// Has the base image stored, unless it is. Whoever asks meanwhile waits, so that no snapshot comes before it.
+    pub(crate) fn keep_base(
         &self,
         is_stored: impl FnOnce(BaseDigest) -> bool,
-    ) -> Option<(BaseDigest, Vec<u8>)> {
-        let base = &self.base;
-        if self.base_is_stored.swap(true, Ordering::Relaxed) || is_stored(base.digest) {
-            return None;
+        store: impl FnOnce(BaseDigest, Vec<u8>),
+    ) {
+        if self.base_is_stored.load(Ordering::Acquire) {
+            return;
         }
-        // Writing into a `Vec` does not fail.
-        Some((base.digest, stored_base::encode(base).ok()?))
+        let _one_at_a_time = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = &self.base;
+        if !self.base_is_stored.load(Ordering::Acquire) && !is_stored(base.digest) {
+            // Writing into a `Vec` does not fail.
+            match stored_base::encode(base) {
+                Ok(image) => store(base.digest, image),
+                Err(error) => tracing::error!(module.digest = %self.digest, %error, "no base image"),
+            }
+        }
+        self.base_is_stored.store(true, Ordering::Release);
     }
 
     /// Another base image than that of this host, as the store has it.

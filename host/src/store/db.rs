@@ -134,6 +134,9 @@ impl Store {
     ) -> Result<(Self, bool), OpenError> {
         let open = |path: &Path| Overlay::open(path).map_err(|error| Place(path).database(error));
         let database = open(path)?;
+        if database.len().map_err(|error| Place(path).io(error))? == 0 {
+            return Err(OpenError::Corrupt { path: path.to_owned(), problem: "it is empty".to_owned() });
+        }
         let mut has_log = true;
         let mut log = |path: &Path| -> Result<Box<dyn StorageBackend>, OpenError> {
             if path.exists() {
@@ -243,11 +246,11 @@ impl Store {
         let Fence(_) = fence;
         let inner = &self.0;
         let mut commits = inner.room_for_commit()?;
-        let unwritten = commits.waiting_bytes + commits.checkpoint_bytes() + changes.bytes();
-        inner.space.check(unwritten)?;
-        commits.log.append(&changes).map_err(space::of_log)?;
-        let checkpointed = commits.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.layers.len());
         let view = inner.view();
+        let checkpointed = commits.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.layers.len());
+        // What is being written into the database has its room.
+        inner.space.check(view.layers()[checkpointed..].iter().chain([&changes]))?;
+        commits.log.append(&changes).map_err(space::of_log)?;
         let mut layers = view.layers().to_vec();
         commits.waiting_bytes += changes.bytes();
         inner.note_behind(&commits);
@@ -275,7 +278,7 @@ impl Store {
         let view = self.0.view();
         if commits.log.is_long() && view.layers().is_empty() {
             commits.log.clear(GROWTH_BYTES).map_err(StoreError::Log)?;
-        } else if commits.log.is_long() {
+        } else if commits.log.is_long() && self.0.space.check(view.layers()).is_ok() {
             self.start_checkpoint(&mut commits, &view)?;
             return Ok(false);
         }
@@ -303,6 +306,10 @@ impl Store {
         }
         commits.take_failure()?;
         let view = inner.view();
+        if inner.space.check(view.layers()).is_err() {
+            tracing::warn!("the disk is full: what was committed last stays in the log");
+            return Ok(());
+        }
         if !view.layers().is_empty() {
             commits.begin_checkpoint(&view)?;
             drop(commits);
@@ -427,11 +434,6 @@ impl Commits {
         self.checkpoint = Some(Checkpoint { layers: view.layers().to_vec(), up_to: self.log.last() });
         self.waiting_bytes = 0;
         self.log.switch().map_err(StoreError::Log)
-    }
-
-    /// Size of what is being written into the database.
-    fn checkpoint_bytes(&self) -> usize {
-        self.checkpoint.iter().flat_map(|checkpoint| &checkpoint.layers).map(|layer| layer.bytes()).sum()
     }
 
     fn take_failure(&mut self) -> Result<(), StoreError> {

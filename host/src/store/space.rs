@@ -3,16 +3,21 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::changes::ChangeSet;
 use super::error::StoreError;
 
 /// What is to be left on the disk besides what is written: for the files of the log, which grow, and for whoever
 /// else writes there.
 const RESERVE_BYTES: u64 = 8 << 20;
 
-/// A change set takes up to so many times its size in the database: a row may be the only one that changes in its
-/// page, in each of its tables.
-const GROWTH_FACTOR: u64 = 8;
+/// What changes takes so many times its size in the database, whose pages are not full.
+const GROWTH_FACTOR: u64 = 2;
+
+/// And so much more for each row, which may be the only one that changes in its page. Most share theirs, as keys
+/// begin with time.
+const BYTES_PER_ROW: u64 = 1 << 10;
 
 /// How many bytes are free where the store lies.
 pub(super) enum Space {
@@ -35,9 +40,15 @@ impl Space {
         }
     }
 
-    /// Whether there is room for so many bytes of changes that the database does not have.
-    pub(super) fn check(&self, changes: usize) -> Result<(), StoreError> {
-        let needed = RESERVE_BYTES.saturating_add((changes as u64).saturating_mul(GROWTH_FACTOR));
+    /// Whether there is room for changes that the database does not have.
+    pub(super) fn check<'a>(
+        &self,
+        changes: impl IntoIterator<Item = &'a Arc<ChangeSet>>,
+    ) -> Result<(), StoreError> {
+        let cost = |changes: &Arc<ChangeSet>| {
+            changes.bytes() as u64 * GROWTH_FACTOR + changes.rows() as u64 * BYTES_PER_ROW
+        };
+        let needed = changes.into_iter().map(cost).fold(RESERVE_BYTES, u64::saturating_add);
         match self.free() {
             Ok(free) if free < needed => Err(StoreError::Full { free }),
             // Where nobody can say, writing shows it.

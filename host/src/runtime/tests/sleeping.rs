@@ -168,13 +168,14 @@ async fn a_task_is_held_where_the_stored_base_image_is_of_no_use() {
 async fn the_base_image_is_given_once_to_be_stored() {
     let harness = Harness::new();
     let module = harness.module(COUNTER.component()).await;
-    let (base, image) = module.base_to_store(|_| false).unwrap();
+    let mut given = Vec::new();
+    (0..2).for_each(|_| module.keep_base(|_| false, |base, image| given.push((base, image))));
+    let [(base, image)] = given.try_into().expect("it is given once");
     assert_eq!(base, module.base.digest);
     let read = stored_base::decode(&image, 1 << 20).unwrap();
     assert_eq!((read.state, read.handles), (module.base.state.clone(), module.base.handles.clone()));
-    assert_eq!(module.base_to_store(|_| false), None);
     let other = harness.module(Wat::default().component()).await;
-    assert_eq!(other.base_to_store(|base| base == other.base.digest), None);
+    other.keep_base(|base| base == other.base.digest, |_, _| panic!("it is stored"));
 }
 
 #[tokio::test]
