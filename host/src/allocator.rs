@@ -22,13 +22,17 @@ const KEPT_MILLIS: isize = 1000;
 
 #[cfg(target_os = "linux")]
 fn keep_freed_for(millis: isize) {
-    // What stands there means all arenas. Where another allocator is in use it changes nothing.
-    const NAME: &[u8] = b"arena.4096.dirty_decay_ms\0";
-    #[expect(unsafe_code, reason = "the allocator takes the type on trust")]
-    // SAFETY: the name ends in a zero byte, and the value of this setting is an `ssize_t`.
-    let set = unsafe { tikv_jemalloc_ctl::raw::write(NAME, millis) };
-    if let Err(error) = set {
-        tracing::debug!(%error, "the allocator keeps freed memory for as long as before");
+    use tikv_jemalloc_ctl::raw;
+    // Where another allocator is in use it changes nothing.
+    #[expect(unsafe_code, reason = "the allocator takes the types on trust")]
+    // SAFETY: the names end in a zero byte; the number of arenas is an `unsigned`, the times are `ssize_t`s.
+    unsafe {
+        let arenas: u32 = raw::read(b"arenas.narenas\0").unwrap_or(0);
+        // For those that begin meanwhile, and those that have begun; others have none yet.
+        let _ = raw::write(b"arenas.dirty_decay_ms\0", millis);
+        for arena in 0..arenas {
+            let _ = raw::write(format!("arena.{arena}.dirty_decay_ms\0").as_bytes(), millis);
+        }
     }
 }
 
