@@ -65,6 +65,12 @@ impl Shard {
         self.shared.metrics.unreadable_crons(self.unreadable_crons.len());
     }
 
+    /// A cron that can be read again, or is no more.
+    fn forget_unreadable_cron(&mut self, id: CronId) {
+        self.unreadable_crons.remove(&id);
+        self.shared.metrics.unreadable_crons(self.unreadable_crons.len());
+    }
+
     /// Has the next times of all crons found anew: the clock, or the rules of a zone, may be others than when they
     /// were found.
     pub(super) fn begin_cron_review(&mut self) {
@@ -77,8 +83,10 @@ impl Shard {
         let Some(before) = self.cron_review else { return Ok(()) };
         for id in self.rows.cron_ids(before, REVIEWED_MAX)? {
             self.cron_review = Some(id);
-            if let Some(mut row) = self.readable_cron(id)? {
-                self.review_cron(&mut row)?;
+            if let Some(mut row) = self.readable_cron(id)?
+                && self.review_cron(&mut row)?
+            {
+                self.rows.put_cron(&row)?;
             }
             if Instant::now() >= until || self.has_enough() {
                 return Ok(());
@@ -91,23 +99,27 @@ impl Shard {
     }
 
     /// Finds the next time of a cron anew. What is done with stays so, but for what a clock saw that was ahead.
-    pub(crate) fn review_cron(&mut self, row: &mut CronRow) -> Result<(), StoreError> {
+    /// Says whether that changed the row, which the caller writes then.
+    pub(crate) fn review_cron(&mut self, row: &mut CronRow) -> Result<bool, StoreError> {
         let next = self.next_cron_time(row);
         let has_timer = match row.next_run_at {
             Some(at) => self.rows.has_timer(at, Timer::Cron(row.id))?,
             None => true,
         };
-        if next != row.next_run_at || row.seen_until > self.now || !has_timer {
+        let has_changed = next != row.next_run_at || row.seen_until > self.now || !has_timer;
+        if has_changed {
             row.seen_until = row.seen_until.min(self.now);
             self.set_cron_timer(row, next)?;
-            self.rows.put_cron(row)?;
         }
-        Ok(())
+        Ok(has_changed)
     }
 
     fn next_cron_time(&mut self, row: &CronRow) -> Option<Timestamp> {
         match crons::next_time(row, &mut self.schedules, self.now) {
-            Ok(next) => next,
+            Ok(next) => {
+                self.forget_unreadable_cron(row.id);
+                next
+            }
             Err(error) => {
                 self.note_unreadable_cron(row.id, &error);
                 None
@@ -173,7 +185,6 @@ impl Shard {
     /// Sets the timer to the first time after now, or to none when the cron is disabled.
     pub(crate) fn restart_cron(&mut self, row: &mut CronRow) -> Result<(), StoreError> {
         row.seen_until = self.now;
-        self.unreadable_crons.remove(&row.id);
         let next = self.next_cron_time(row);
         self.set_cron_timer(row, next)
     }
@@ -184,16 +195,14 @@ impl Shard {
         }
         if let Some(at) = next {
             self.rows.put_timer(at, Timer::Cron(row.id))?;
-            self.unreadable_crons.remove(&row.id);
         }
-        self.shared.metrics.unreadable_crons(self.unreadable_crons.len());
         row.next_run_at = next;
         Ok(())
     }
 
     /// Deletes a cron.
     pub(crate) fn remove_cron(&mut self, row: &CronRow) -> Result<(), StoreError> {
-        self.unreadable_crons.remove(&row.id);
+        self.forget_unreadable_cron(row.id);
         self.set_cron_timer(&mut row.clone(), None)?;
         self.rows.delete_cron(row.id).map(drop)
     }

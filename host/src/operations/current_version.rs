@@ -99,7 +99,7 @@ pub(crate) fn declare_crons(
         row.updated_at = shard.now;
         shard.adopt_overlap(&mut row, overlap_before, earlier)?;
         match same_times {
-            true => shard.review_cron(&mut row)?,
+            true => shard.review_cron(&mut row).map(drop)?,
             false => shard.restart_cron(&mut row)?,
         }
         shard.rows.put_cron(&row)?;

@@ -111,7 +111,7 @@ fn apply(shard: &mut Shard, mut row: CronRow, checked: CheckedChange) -> Handled
     shard.adopt_overlap(&mut row, overlap_before, &earlier)?;
     match times(&row) == times_before {
         // Also of one that is new.
-        true => shard.review_cron(&mut row)?,
+        true => shard.review_cron(&mut row).map(drop)?,
         false => shard.restart_cron(&mut row)?,
     }
     shard.rows.put_cron(&row)?;
