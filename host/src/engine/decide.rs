@@ -193,8 +193,7 @@ impl Decider {
             Some(since) if !self.persisting => Some(self.hold().saturating_sub(since.elapsed())),
             _ => None,
         };
-        let alone = self.shard.node.alone_for().filter(|time| !time.is_zero());
-        timer.into_iter().chain(hold).chain(alone).min()
+        timer.into_iter().chain(hold).chain(self.shard.node.alone_for()).min()
     }
 
     /// The next command that is there and may be decided now.

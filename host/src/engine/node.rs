@@ -43,8 +43,8 @@ impl Node {
     /// Steps that could start now.
     pub(super) fn free_slots(&self) -> usize {
         match self.alone_for() {
-            Some(time) if !time.is_zero() => 0,
-            _ => self.slots.saturating_sub(self.steps.len()),
+            Some(_) => 0,
+            None => self.slots.saturating_sub(self.steps.len()),
         }
     }
 
@@ -55,7 +55,8 @@ impl Node {
 
     /// For how long at most no step starts, as one has the node for itself.
     pub(super) fn alone_for(&self) -> Option<Duration> {
-        self.alone.map(|(_, until)| until.saturating_duration_since(Instant::now()))
+        let (_, until) = self.alone?;
+        until.checked_duration_since(Instant::now()).filter(|time| !time.is_zero())
     }
 
     /// Steps that are under way.
