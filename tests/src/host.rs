@@ -174,10 +174,7 @@ impl TestHost {
     #[must_use]
     pub fn restart_at(mut self, now: Timestamp) -> Self {
         self.stop();
-        self.clock = Clock::stopped_at(now);
-        let server = start(&self.runtime, &self.folder, self.slots, &self.clock, &self.cache);
-        self.client = Client::new(&server.address().to_string());
-        self.server = Some(server);
+        self.start_again(now);
         self
     }
 
@@ -189,12 +186,15 @@ impl TestHost {
         self.runtime.block_on(server.stop()).expect("the host ends well");
         change(&self.folder.path().join(DATA).join(STORE));
         self.cache = Cache::empty();
-        let now = self.now();
+        self.start_again(self.now());
+        self
+    }
+
+    fn start_again(&mut self, now: Timestamp) {
         self.clock = Clock::stopped_at(now);
         let server = start(&self.runtime, &self.folder, self.slots, &self.clock, &self.cache);
         self.client = Client::new(&server.address().to_string());
         self.server = Some(server);
-        self
     }
 
     fn stop(&mut self) {
