@@ -25,7 +25,7 @@ pub(super) enum Space {
     Of(PathBuf),
     /// As many as somebody says.
     #[cfg(test)]
-    Said(std::sync::Arc<std::sync::atomic::AtomicU64>),
+    Said(Arc<std::sync::atomic::AtomicU64>),
 }
 
 impl Space {
