@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use dormouse_core::id::{BaseDigest, ModuleDigest};
@@ -32,8 +31,7 @@ pub(crate) struct Module {
     pub(super) prepared: Prepared,
     pub(super) base: Arc<BaseImage>,
     /// Whether the store has the base image, or is about to.
-    base_is_stored: AtomicBool,
-    storing: Mutex<()>,
+    base_is_stored: OnceLock<()>,
     /// Another base image, from which snapshots were taken that were restored: the latest one.
     stored_base: Mutex<Option<Arc<BaseImage>>>,
 }
@@ -44,8 +42,7 @@ impl Module {
             digest,
             prepared,
             base: Arc::new(base),
-            base_is_stored: AtomicBool::new(false),
-            storing: Mutex::default(),
+            base_is_stored: OnceLock::new(),
             stored_base: Mutex::default(),
         }
     }
@@ -61,19 +58,17 @@ impl Module {
         is_stored: impl FnOnce(BaseDigest) -> bool,
         store: impl FnOnce(BaseDigest, Vec<u8>),
     ) {
-        if self.base_is_stored.load(Ordering::Acquire) {
-            return;
-        }
-        let _one_at_a_time = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let base = &self.base;
-        if !self.base_is_stored.load(Ordering::Acquire) && !is_stored(base.digest) {
+        self.base_is_stored.get_or_init(|| {
+            if is_stored(base.digest) {
+                return;
+            }
             // Writing into a `Vec` does not fail.
             match stored_base::encode(base) {
                 Ok(image) => store(base.digest, image),
                 Err(error) => tracing::error!(module.digest = %self.digest, %error, "no base image"),
             }
-        }
-        self.base_is_stored.store(true, Ordering::Release);
+        });
     }
 
     /// Another base image than that of this host, as the store has it.
