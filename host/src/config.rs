@@ -10,6 +10,8 @@ use std::time::Duration;
 use dormouse_core::bounds::MEMORY_BYTES_MIN;
 use serde::Deserialize;
 
+use crate::runtime::Compiler;
+
 /// Enough steps at once to fill a batch while the one before it syncs.
 const SLOTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
@@ -26,6 +28,9 @@ pub struct Config {
     pub data: PathBuf,
     /// Folder of the cache of compiled modules, to which nobody else may write.
     pub cache: PathBuf,
+    /// The program that compiles modules, in a process for each: `dormouse` itself, or one with its `cli::main`. Without
+    /// it they are compiled in this process, which then takes what that takes.
+    pub compiler: Option<PathBuf>,
     /// Where the API is served: a loopback address.
     pub listen: SocketAddr,
     /// Names by which clients know the host, besides its addresses and `localhost`.
@@ -74,6 +79,8 @@ pub(crate) struct Settings {
 pub(crate) enum ConfigError {
     #[error("cannot read {}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
+    #[error("cannot tell which program this is, to compile modules with it")]
+    Program(#[source] io::Error),
     #[error("{} does not hold settings", path.display())]
     Malformed { path: PathBuf, source: toml::de::Error },
     #[error(
@@ -94,6 +101,7 @@ impl Config {
         Self {
             cache: data.join("cache"),
             data,
+            compiler: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             host_names: Vec::new(),
             slots: SLOTS,
@@ -113,6 +121,7 @@ impl Config {
         let config = Self {
             cache: data.join("cache"),
             data,
+            compiler: Some(Compiler::own_program().map_err(ConfigError::Program)?),
             listen: flags.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7666))),
             host_names: [flags.host_names, file.host_names].concat(),
             slots: flags.slots.or(file.slots).unwrap_or(SLOTS),

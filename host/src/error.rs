@@ -79,6 +79,7 @@ impl From<Refusal> for Error {
         let kind = match &refusal {
             Refusal::TooLarge { .. } => ErrorKind::TooLarge,
             Refusal::NotWasm | Refusal::Malformed { .. } => ErrorKind::Malformed,
+            Refusal::NoCompiler { .. } => ErrorKind::Unavailable,
             _ => ErrorKind::Invalid,
         };
         let mut description = refusal.to_string();

@@ -1,6 +1,5 @@
 //! The Dormouse host. `ARCHITECTURE.md` has the picture.
 
-mod allocator;
 mod api;
 mod check;
 pub mod cli;

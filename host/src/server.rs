@@ -14,7 +14,7 @@ use crate::api;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::engine::{EngineError, Host, StartError};
-use crate::runtime::{Runtime, RuntimeConfig, RuntimeError};
+use crate::runtime::{Compiler, Runtime, RuntimeConfig, RuntimeError};
 use crate::store::{OpenError, Store};
 
 /// Name of the store within the data folder.
@@ -76,6 +76,7 @@ impl Server {
         let runtime = Runtime::new(
             RuntimeConfig {
                 cache_dir: config.cache,
+                compiler: config.compiler.map_or(Compiler::Here, Compiler::Program),
                 slots: config.slots.get(),
                 memory_bytes_max: config.memory_bytes_max,
                 guest_threads: thread::available_parallelism().map_or(1, usize::from),

@@ -10,6 +10,7 @@ mod api_rows;
 mod bulk;
 mod children;
 mod cli;
+mod compiling;
 mod concurrency;
 mod crash;
 mod cron_policies;

@@ -17,7 +17,7 @@ use super::serve;
 use super::state::{Api, Stopping};
 use crate::clock::Clock;
 use crate::engine::Host;
-use crate::runtime::{Runtime, RuntimeConfig};
+use crate::runtime::{Compiler, Runtime, RuntimeConfig};
 use crate::store::Store;
 
 const ID: &str = "01920b5e-7b1c-7d3e-8f00-000000000001";
@@ -29,6 +29,7 @@ fn host() -> Host {
     let store = Store::open(&folder.path().join("store"), 1 << 20, clock.now()).expect("a store");
     let config = RuntimeConfig {
         cache_dir: folder.path().join("cache"),
+        compiler: Compiler::Here,
         slots: 1,
         memory_bytes_max: 2 << 20,
         guest_threads: 1,

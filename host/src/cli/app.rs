@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand};
 
 use super::client::Client;
 use super::print::Printer;
-use super::{check, cron, deploy, event, inspect, modules, probe, run, runs, schedule, serve, workflows};
+use super::{
+    check, compile, cron, deploy, event, inspect, modules, probe, run, runs, schedule, serve, workflows,
+};
 
 /// Crons, schedules, events and durable sleep in one binary.
 #[derive(Debug, Parser)]
@@ -47,6 +49,9 @@ enum Command {
     Inspect(inspect::Inspect),
     #[command(hide = true)]
     Probe(probe::Probe),
+    /// Compile an instrumented component from standard input to standard output; the host does this to those it takes in
+    #[command(hide = true)]
+    Compile,
     /// Start a run
     Run(run::StartRun),
     /// Look at runs, cancel them and run them again
@@ -111,6 +116,7 @@ impl Cli {
             Command::Deploy(command) => command.run(&context),
             Command::Inspect(command) => command.run(&context),
             Command::Probe(command) => command.run(&context),
+            Command::Compile => compile::run(),
             Command::Run(command) => command.run(&context),
             Command::Runs(command) => command.run(&context),
             Command::Cron(command) => command.run(&context),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::app::{Context, Outcome};
 use super::print::data;
 use crate::clock::Clock;
-use crate::runtime::{Inspection, Runtime, RuntimeConfig};
+use crate::runtime::{Compiler, Inspection, Runtime, RuntimeConfig};
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
@@ -63,6 +63,7 @@ fn inspect(bytes: Vec<u8>) -> anyhow::Result<Inspection> {
     let cache = tempfile::tempdir().context("cannot make a temporary folder")?;
     let config = RuntimeConfig {
         cache_dir: cache.path().join("cache"),
+        compiler: Compiler::Program(Compiler::own_program()?),
         slots: 1,
         memory_bytes_max: 64 << 20,
         guest_threads: thread::available_parallelism().map_or(1, usize::from),

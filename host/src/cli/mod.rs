@@ -1,5 +1,5 @@
-//! The command line: one file per subcommand. All but `serve` and `inspect` are clients of the
-//! API; they print and never decide.
+//! The command line: one file per subcommand. All but `serve`, `check`, `inspect` and what is hidden are
+//! clients of the API; they print and never decide.
 //!
 //! Data goes to standard output, as a table or with `--json` as the API's own JSON; everything
 //! else goes to standard error.
@@ -8,6 +8,7 @@ mod app;
 mod arguments;
 mod check;
 mod client;
+mod compile;
 mod cron;
 mod deploy;
 mod event;

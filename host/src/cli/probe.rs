@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::app::{Context, Outcome};
 use super::print::data;
 use crate::clock::Clock;
-use crate::runtime::{Runtime, RuntimeConfig, Timings};
+use crate::runtime::{Compiler, Runtime, RuntimeConfig, Timings};
 
 #[derive(Debug, Args)]
 pub(super) struct Probe {
@@ -66,6 +66,7 @@ impl Probe {
         let cache = tempfile::tempdir().context("cannot make a temporary folder")?;
         let config = RuntimeConfig {
             cache_dir: cache.path().join("cache"),
+            compiler: Compiler::Program(Compiler::own_program()?),
             slots: 1,
             memory_bytes_max: 64 << 20,
             guest_threads: thread::available_parallelism().map_or(1, usize::from),

@@ -58,7 +58,7 @@ impl DiskCache {
             return None;
         }
         #[expect(unsafe_code, reason = "the file is this host's own work, as its checksum confirms")]
-        // SAFETY: `store` wrote the file from `Component::serialize`; the folder is the host's own.
+        // SAFETY: `keep` wrote the file, from what the compiler gave; the folder is the host's own.
         let component = unsafe { Component::deserialize_file(engine, &path) };
         component
             .inspect_err(
@@ -67,16 +67,32 @@ impl DiskCache {
             .ok()
     }
 
-    /// Keeps a compiled module. When that fails it is only compiled again another time.
-    pub(super) fn store(&self, digest: ModuleDigest, component: &Component) {
+    /// Keeps a compiled module and gives it, mapped from its file. When it cannot be kept it is only compiled again
+    /// another time.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no component that was compiled for this engine.
+    pub(super) fn keep(
+        &self,
+        digest: ModuleDigest,
+        compiled: &[u8],
+        engine: &Engine,
+    ) -> wasmtime::Result<Component> {
         let path = self.path(digest);
-        let written = component.serialize().map_err(io::Error::other).and_then(|bytes| {
-            // The checksum comes last: without it the file does not count.
-            write_whole(&path, &bytes)?;
-            write_whole(&checksum_path(&path), &Sha256::digest(&bytes))
-        });
+        // The checksum comes last: without it the file does not count.
+        let written = write_whole(&path, compiled)
+            .and_then(|()| write_whole(&checksum_path(&path), &Sha256::digest(compiled)));
         if let Err(error) = written {
             tracing::warn!(module.digest = %digest, %error, "cannot keep a compiled module");
+        }
+        if let Some(component) = self.load(digest, engine) {
+            return Ok(component);
+        }
+        #[expect(unsafe_code, reason = "the bytes are the compiler's, which is this host's own program")]
+        // SAFETY: they are what `Engine::precompile_component` gave; the engine looks whether it fits.
+        unsafe {
+            Component::deserialize(engine, compiled)
         }
     }
 

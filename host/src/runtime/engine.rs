@@ -14,12 +14,13 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::bindings::Module as Bindings;
+use super::compiler::{Compiler, code_config};
 use super::ctx::{Ctx, WholeCtx};
 use super::disk::DiskCache;
 use super::execute::execute;
 use super::inspect::{self, Inspection};
 use super::instance::link_sink;
-use super::limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, STACK_BYTES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use super::limits::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
 use super::module::{Module, Modules};
 use super::prepare;
 use super::processors::Processors;
@@ -52,6 +53,7 @@ const RESIDENT_TABLE_BYTES: usize = 64 << 10;
 pub(crate) struct RuntimeConfig {
     /// For compiled modules; made if it is not there. Nobody else may write to it.
     pub(crate) cache_dir: PathBuf,
+    pub(crate) compiler: Compiler,
     /// Most steps that run at once, from 1 to 2000.
     pub(crate) slots: u32,
     /// Memory of one instance. From 2 MiB to just below 4 GiB; 64 MiB is a good size.
@@ -88,8 +90,9 @@ pub(super) struct Inner {
     pub(super) disk: DiskCache,
     /// Room in the pool of instances.
     pub(super) room: Semaphore,
+    pub(super) compiler: Compiler,
     /// One module is compiled at a time; it takes all cores.
-    pub(super) compiling: Arc<Semaphore>,
+    pub(super) compiling: Semaphore,
     guests: Guests,
 }
 
@@ -110,7 +113,7 @@ impl Runtime {
         let guests = Guests::start(config.guest_threads).map_err(RuntimeError::Threads)?;
         let processors = Processors::new(config.guest_threads);
         let room = Semaphore::new(slots as usize);
-        let (modules, compiling) = (Modules::default(), Arc::new(Semaphore::new(1)));
+        let (modules, compiling) = (Modules::default(), Semaphore::new(1));
         let inner = Inner {
             clock,
             engine,
@@ -121,6 +124,7 @@ impl Runtime {
             modules,
             disk,
             room,
+            compiler: config.compiler,
             compiling,
             guests,
         };
@@ -297,15 +301,8 @@ fn engine_config(instances: u32, memory_bytes_max: u64) -> Config {
         .linear_memory_keep_resident(RESIDENT_MEMORY_BYTES)
         .table_keep_resident(RESIDENT_TABLE_BYTES)
         .pagemap_scan(Enabled::Auto);
-    let mut config = Config::new();
-    config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-        .epoch_interruption(true)
-        .max_wasm_stack(STACK_BYTES_MAX)
-        .async_stack_size(FIBER_BYTES)
-        .wasm_multi_memory(true)
-        // Guests are called one function at a time.
-        .concurrency_support(false);
+    let mut config = code_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool)).async_stack_size(FIBER_BYTES);
     config
 }
 

@@ -35,6 +35,15 @@ pub(crate) struct ImageSize {
 
 pub(super) async fn inspect(inner: &Arc<Inner>, bytes: Vec<u8>) -> Result<Inspection, Refusal> {
     let digest = digest_of(&bytes);
+    let inspected = examine(inner, digest, bytes).await;
+    if inspected.is_err() {
+        // It was compiled to be looked at.
+        inner.disk.remove(digest);
+    }
+    inspected
+}
+
+async fn examine(inner: &Arc<Inner>, digest: ModuleDigest, bytes: Vec<u8>) -> Result<Inspection, Refusal> {
     let size_bytes = bytes.len() as u64;
     let Compiled { component, imports } = compile(inner, digest, bytes).await?;
     let prepared = link(inner, &component)?;

@@ -1,6 +1,6 @@
 //! The only folder that knows wasmtime: what a guest can do, and how its state is kept.
 //!
-//! - `engine`: the surface. `prepare`, `inspect`, `module`, `disk`: from bytes to a ready module.
+//! - `engine`: the surface. `prepare`, `compiler`, `inspect`, `module`, `disk`: from bytes to a ready module.
 //! - `instrument`: what is added to a component so that its state can be read and written.
 //! - `execute`: one step. `instance`, `image`, `snapshot`, `stored_base`: its instance and state.
 //! - `probe`: how long all that takes.
@@ -9,6 +9,7 @@
 mod bindings;
 mod budget;
 mod cap;
+mod compiler;
 mod convert;
 mod ctx;
 mod definition;
@@ -38,6 +39,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use compiler::{Compiler, compile_input};
 pub(crate) use engine::{Runtime, RuntimeConfig, RuntimeError};
 pub(crate) use inspect::Inspection;
 pub(crate) use module::Module;

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use wasmtime::component::Component;
 
 use super::bindings::definitions;
+use super::compiler::COMPILE_TIMEOUT;
 use super::ctx::Ctx;
 use super::engine::Inner;
 use super::failure::explain;
@@ -21,10 +22,7 @@ use super::logs::Logs;
 use super::module::Module;
 use super::refusal::{LoadError, Refusal};
 use super::supervise::{TimedOut, supervised};
-use crate::allocator::Frugal;
 
-/// Longest that compiling one module may take.
-const COMPILE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Longest that `init` and `definition` together may take.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,6 +30,12 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Compiled {
     pub(super) component: Component,
     pub(super) imports: Vec<String>,
+}
+
+/// What a checked component is there as.
+enum Form {
+    Compiled(Component),
+    Instrumented(Vec<u8>),
 }
 
 /// Finds a module compiled on disk, or compiles it from its bytes, and makes it ready.
@@ -74,30 +78,31 @@ pub(super) async fn compile(
         return Err(Refusal::TooLarge { size_bytes: bytes.len() });
     }
     let failed = |problem| Refusal::Compile { problem };
-    let permit = inner.compiling.clone().acquire_owned().await.map_err(|error| failed(error.to_string()))?;
-    let shared = inner.clone();
-    let work = inner.blocking(move || {
-        // Held until the work really ends: when nobody waits for it any more it goes on all the same.
-        let _permit = permit;
-        let _frugal = Frugal::begin();
-        let scan = instrument::scan(&bytes)?;
-        interfaces::check(&scan.imports, &scan.exports)?;
-        let component = match shared.disk.load(digest, &shared.engine) {
-            Some(component) => component,
-            None => {
-                let instrumented = instrument::append(&scan)?;
-                let component = Component::new(&shared.engine, instrumented);
-                let component = component.map_err(|error| failed(format!("{error:#}")))?;
-                shared.disk.store(digest, &component);
-                component
+    let _permit = inner.compiling.acquire().await.map_err(|error| failed(error.to_string()))?;
+    let work = async {
+        let cache = inner.clone();
+        let checked = inner.blocking(move || {
+            let scan = instrument::scan(&bytes)?;
+            interfaces::check(&scan.imports, &scan.exports)?;
+            let form = match cache.disk.load(digest, &cache.engine) {
+                Some(component) => Form::Compiled(component),
+                None => Form::Instrumented(instrument::append(&scan)?),
+            };
+            Ok::<_, Refusal>((scan.imports, form))
+        });
+        let (imports, form) = checked.await.map_err(failed)??;
+        let component = match form {
+            Form::Compiled(component) => component,
+            Form::Instrumented(component) => {
+                let compiled = inner.compiler.compile(component).await?;
+                let cache = inner.clone();
+                let kept = inner.blocking(move || cache.disk.keep(digest, &compiled, &cache.engine)).await;
+                kept.map_err(failed)?.map_err(|error| failed(format!("{error:#}")))?
             }
         };
-        Ok(Compiled { component, imports: scan.imports })
-    });
-    match timeout(COMPILE_TIMEOUT, work).await {
-        Ok(done) => done.map_err(failed)?,
-        Err(_) => Err(Refusal::CompileTimeout { seconds: COMPILE_TIMEOUT.as_secs() }),
-    }
+        Ok(Compiled { component, imports })
+    };
+    timeout(COMPILE_TIMEOUT, work).await.unwrap_or(Err(Refusal::CompileTimeout))
 }
 
 /// Links the imports of a component.

@@ -4,6 +4,8 @@ use dormouse_core::bounds::MODULE_BYTES_MAX;
 use dormouse_core::id::ModuleDigest;
 use dormouse_core::validate::Problem;
 
+use super::compiler::{COMPILE_MEMORY_BYTES_MAX, COMPILE_TIMEOUT};
+
 /// Why an upload is refused. Messages say how to mend it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,8 +34,15 @@ pub(crate) enum Refusal {
     NotSnapshottable(#[from] NotSnapshottable),
     #[error("it does not compile: {problem}")]
     Compile { problem: String },
-    #[error("compiling took longer than {seconds} s")]
-    CompileTimeout { seconds: u64 },
+    #[error("compiling took longer than {} s; split its longest functions", COMPILE_TIMEOUT.as_secs())]
+    CompileTimeout,
+    #[error(
+        "compiling took more than {COMPILE_MEMORY_BYTES_MAX} bytes of memory; split its longest functions"
+    )]
+    CompileMemory,
+    /// No fault of the module's.
+    #[error("the compiler cannot be started: {problem}")]
+    NoCompiler { problem: String },
     #[error("`{function}` failed: {problem}")]
     InitFailed { function: &'static str, problem: String },
     #[error("{}", listed_problems(.problems))]
@@ -53,7 +62,9 @@ impl Refusal {
             Self::InterfaceMismatch { .. } => "interface_mismatch",
             Self::NotSnapshottable(_) => "not_snapshottable",
             Self::Compile { .. } => "compile_failed",
-            Self::CompileTimeout { .. } => "compile_timeout",
+            Self::CompileTimeout => "compile_timeout",
+            Self::CompileMemory => "compile_memory",
+            Self::NoCompiler { .. } => "no_compiler",
             Self::InitFailed { .. } => "init_failed",
             Self::InvalidDefinition { .. } => "invalid_definition",
         }

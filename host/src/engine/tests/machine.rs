@@ -16,7 +16,7 @@ use crate::engine::node::StepHandle;
 use crate::engine::shard::Shard;
 use crate::engine::steps::Start;
 use crate::engine::watch::Watchers;
-use crate::runtime::{Runtime, RuntimeConfig};
+use crate::runtime::{Compiler, Runtime, RuntimeConfig};
 use crate::store::Store;
 use crate::store::tests::disk::{Dice, Disk, Platter, open};
 
@@ -53,6 +53,7 @@ impl Machine {
         // No step runs, but a shard has one.
         let config = RuntimeConfig {
             cache_dir: cache.path().to_owned(),
+            compiler: Compiler::Here,
             slots: 1,
             memory_bytes_max: 2 << 20,
             guest_threads: 1,

@@ -12,6 +12,7 @@ use dormouse_core::workflow::{Json, Metadata, Priority};
 use tempfile::TempDir;
 
 use crate::clock::Clock;
+use crate::runtime::compiler::Compiler;
 use crate::runtime::engine::{Runtime, RuntimeConfig};
 use crate::runtime::module::Module;
 use crate::runtime::step::{
@@ -60,6 +61,7 @@ impl Harness {
 fn runtime(folder: &TempDir) -> Runtime {
     let config = RuntimeConfig {
         cache_dir: folder.path().join("compiled"),
+        compiler: Compiler::Here,
         slots: 4,
         memory_bytes_max: 4 << 20,
         guest_threads: 2,

@@ -6,8 +6,12 @@ use super::guests::{TASK, WORKFLOW, Wat};
 use super::harness::Harness;
 use crate::runtime::refusal::Refusal;
 
+/// Why a component is refused; nothing of it stays on the disk.
 async fn refusal(bytes: Vec<u8>) -> Refusal {
-    Harness::new().runtime.inspect(bytes).await.unwrap_err()
+    let harness = Harness::new();
+    let refusal = harness.runtime.inspect(bytes).await.unwrap_err();
+    assert_eq!(std::fs::read_dir(harness.folder.path().join("compiled")).unwrap().count(), 0, "{refusal}");
+    refusal
 }
 
 async fn assert_refused(bytes: Vec<u8>, code: &str, words: &str) {
