@@ -41,11 +41,15 @@ const PROPERTIES: &[Column] = &[
     ("last run", "lastRunAt"),
 ];
 
+/// When crons fire, as `wit/types.wit` has it.
+const TIMES: &str = include_str!("cron_times.txt");
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Cron {
     /// List crons, newest first
     List(Filter),
     /// Make a cron, or change the one of this name
+    #[command(after_long_help = TIMES)]
     Set(Set),
     /// Delete a cron that no module declares
     Delete { id: CronId },
@@ -186,5 +190,18 @@ impl Cron {
             }
         }
         Ok(Outcome::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_says_the_same_of_times() {
+        let contract = include_str!("../../../wit/types.wit").lines();
+        let comments: Vec<_> = contract.filter_map(|line| line.trim().strip_prefix("///")).collect();
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words(&comments.join(" ")).contains(&words(TIMES)));
     }
 }

@@ -62,7 +62,7 @@ fn check(
             crons::new_spec(&change)?
         }
     };
-    // The search for a time at which it fires takes milliseconds.
+    // To find what a name of no zone may mean takes milliseconds.
     let (problems, schedule) = tokio::task::block_in_place(|| {
         let problems = if change.is_of_spec() { validate_cron(&spec) } else { Vec::new() };
         (problems, Schedule::parse(&spec.expression, &spec.timezone).ok())

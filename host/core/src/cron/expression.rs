@@ -1,11 +1,14 @@
-//! A cron expression: what it may say, and the local times that it names. Time zones are not its
-//! business: it sees the calendar and the clock on the wall.
+//! A cron expression: the local times that it names. Time zones are not its business: it sees the
+//! calendar and the clock on the wall.
 
-use std::fmt;
+use std::fmt::Write as _;
 
 use chrono::NaiveDateTime;
 use croner::Cron;
 use croner::parser::{CronParser, Year};
+
+use super::field::{Day, Field, Said, Values};
+use super::words;
 
 /// Longest expression, in bytes: enough to list every minute and every second.
 pub const EXPRESSION_BYTES_MAX: usize = 1024;
@@ -21,14 +24,19 @@ const SHORTHANDS: [(&str, &str); 7] = [
     ("@annually", "0 0 1 1 *"),
 ];
 
-/// How croner lists the days of `MON-FRI`.
-const WORKDAYS: &str = "Monday, Tuesday, Wednesday, Thursday, and Friday";
-
-/// A parsed expression.
+/// A parsed expression: the times of all its parts together.
 #[derive(Debug, Clone)]
 pub(super) struct Expression {
+    parts: Vec<Part>,
+    description: String,
+}
+
+/// Times of an expression that follow one rule where the clocks change.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
     cron: Cron,
-    steps_through_hours: bool,
+    /// Whether its hours come from a wildcard, a range or a step; they are values otherwise.
+    pub(super) steps_through_hours: bool,
 }
 
 impl Expression {
@@ -39,25 +47,35 @@ impl Expression {
         }
         let text = expand_shorthand(text.trim())?;
         let texts: Vec<&str> = text.split_whitespace().collect();
-        let Some(first) = Field::ALL.len().checked_sub(texts.len()).filter(|&first| first <= 1) else {
-            return Err(InvalidExpression::FieldCount { found: texts.len() });
+        let texts: [&str; 6] = match *texts {
+            [minute, hour, day, month, weekday] => ["0", minute, hour, day, month, weekday],
+            [second, minute, hour, day, month, weekday] => [second, minute, hour, day, month, weekday],
+            _ => return Err(InvalidExpression::FieldCount { found: texts.len() }),
         };
-        let fields = || Field::ALL[first..].iter().copied().zip(texts.iter().copied());
-
-        let culprit = fields().find(|&(field, text)| !field.allows(text));
-        match (culprit, parser().parse(text)) {
-            (None, Ok(cron)) => Ok(Self {
-                cron,
-                steps_through_hours: fields()
-                    .any(|(field, text)| field == Field::Hour && text.contains(['*', '-', '/'])),
-            }),
-            (culprit, _) => {
-                let (field, text) = culprit.unwrap_or((Field::ALL[first], texts[0]));
-                Err(InvalidExpression::Field { field, text: text.to_owned() })
-            }
+        let mut said = [const { None }; 6];
+        for ((said, field), text) in said.iter_mut().zip(Field::ALL).zip(texts) {
+            let parsed = field.parse(text);
+            *said = Some(parsed.map_err(|text| InvalidExpression::Field { field, text })?);
         }
+        let said = said.map(Option::unwrap_or_default);
+        if !names_a_day(&said) {
+            return Err(InvalidExpression::NoSuchDay { text: text.to_owned() });
+        }
+        let parts = parts(&said).map_err(|text| InvalidExpression::Field { field: Field::Hour, text })?;
+        Ok(Self { parts, description: words::describe(&said) })
     }
 
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// What it says, in words.
+    pub(super) fn describe(&self) -> &str {
+        &self.description
+    }
+}
+
+impl Part {
     /// The first local time after the given one that it names; `None` when there is none in the
     /// next few thousand years.
     pub(super) fn next_after(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
@@ -68,22 +86,69 @@ impl Expression {
     pub(super) fn next_from(&self, local: NaiveDateTime) -> Option<NaiveDateTime> {
         self.cron.find_next_occurrence(&local, true).ok()
     }
-
-    /// Whether its hours are a wildcard, a range or a step rather than values.
-    pub(super) fn steps_through_hours(&self) -> bool {
-        self.steps_through_hours
-    }
-
-    /// What it says, in words.
-    pub(super) fn describe(&self) -> String {
-        let words = self.cron.describe();
-        let words = words.trim_end_matches('.').replace(WORKDAYS, "Monday to Friday");
-        words.strip_prefix("At every ").map_or_else(|| words.clone(), |rest| format!("Every {rest}"))
-    }
 }
 
-fn parser() -> CronParser {
-    CronParser::builder().year(Year::Disallowed).build()
+/// Whether any month has a day that is named. Either day field is enough where both restrict, and every weekday
+/// comes, also as the fifth in a February.
+fn names_a_day([_, _, _, days, months, weekdays]: &[Said; 6]) -> bool {
+    let longest = months.values().iter().map(|month| match month {
+        2 => 29,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    });
+    let longest = longest.max().unwrap_or(0);
+    let comes = |day: &Day| !matches!(day, Day::NearestWorkday(day) if *day > longest);
+    !weekdays.is_any || days.values().iter().any(|day| day <= longest) || days.days.iter().any(comes)
+}
+
+/// Hours that are values and those that are stepped through follow rules of their own; and the parser forgets `L` beside
+/// `LW`. The error is what it does not take.
+fn parts([second, minute, hour, day, month, weekday]: &[Said; 6]) -> Result<Vec<Part>, String> {
+    let hours =
+        [(hour.single, false), (hour.stepped, true)].into_iter().filter(|(hours, _)| !hours.is_empty());
+    let last_workday = |day: &Day| *day == Day::LastWorkday;
+    let mut days = vec![day.clone()];
+    if day.days.contains(&Day::Last) && day.days.iter().any(last_workday) {
+        days[0].days.retain(|day| !last_workday(day));
+        days.push(Said { days: vec![Day::LastWorkday], ..Said::default() });
+    }
+    let parser = CronParser::builder().year(Year::Disallowed).build();
+    let mut parts = Vec::new();
+    for (hours, steps_through_hours) in hours {
+        for day in &days {
+            let hour = list(hours);
+            let fields =
+                [written(second), written(minute), hour, written(day), written(month), written(weekday)];
+            let text = fields.join(" ");
+            let cron = parser.parse(&text).map_err(|_| text)?;
+            parts.push(Part { cron, steps_through_hours });
+        }
+    }
+    Ok(parts)
+}
+
+/// A field as the parser takes it, without anything that it may read in two ways.
+fn written(said: &Said) -> String {
+    if said.is_any {
+        return "*".to_owned();
+    }
+    let mut text = list(said.values());
+    for day in &said.days {
+        let comma = if text.is_empty() { "" } else { "," };
+        // Writing into a `String` does not fail.
+        let _ = match day {
+            Day::Last => write!(text, "{comma}L"),
+            Day::LastWorkday => write!(text, "{comma}LW"),
+            Day::NearestWorkday(day) => write!(text, "{comma}{day}W"),
+            Day::Nth(weekday, nth) => write!(text, "{comma}{weekday}#{nth}"),
+            Day::LastOf(weekday) => write!(text, "{comma}{weekday}L"),
+        };
+    }
+    text
+}
+
+fn list(values: Values) -> String {
+    values.iter().map(|value| value.to_string()).collect::<Vec<_>>().join(",")
 }
 
 fn expand_shorthand(text: &str) -> Result<&str, InvalidExpression> {
@@ -96,107 +161,6 @@ fn expand_shorthand(text: &str) -> Result<&str, InvalidExpression> {
         .ok_or_else(|| InvalidExpression::UnknownShorthand { text: text.to_owned() })
 }
 
-/// A field of an expression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Field {
-    /// 0 to 59; only where there are six fields.
-    Second,
-    /// 0 to 59.
-    Minute,
-    /// 0 to 23.
-    Hour,
-    /// 1 to 31.
-    DayOfMonth,
-    /// 1 to 12, or `JAN` to `DEC`.
-    Month,
-    /// 0 to 7, or `SUN` to `SAT`; 0 and 7 are Sunday.
-    DayOfWeek,
-}
-
-impl Field {
-    /// In the order of an expression.
-    const ALL: [Self; 6] =
-        [Self::Second, Self::Minute, Self::Hour, Self::DayOfMonth, Self::Month, Self::DayOfWeek];
-
-    const MONTHS: [&str; 12] =
-        ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-    const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-
-    /// Whether the text can stand in this field. Stricter than croner where croner reads a meaning
-    /// into a slip: `JAN` as minute 1, `1,,2` as `1,2`, or `*/90` minutes as every hour.
-    fn allows(self, text: &str) -> bool {
-        let text = text.to_ascii_uppercase();
-        let fields = Self::ALL.map(|field| if field == self { text.as_str() } else { "*" });
-        text.split(',').all(|item| self.allows_words(item) && self.allows_step(item))
-            && parser().parse(&fields.join(" ")).is_ok()
-    }
-
-    fn allows_words(self, item: &str) -> bool {
-        let mut words = item.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
-        !item.is_empty()
-            && match self {
-                Self::Second | Self::Minute | Self::Hour => words.next().is_none(),
-                Self::DayOfMonth => words.all(|word| matches!(word, "L" | "W" | "LW")),
-                Self::Month => words.all(|word| Self::MONTHS.contains(&word)),
-                Self::DayOfWeek => {
-                    item != "L"
-                        && words.all(|word| {
-                            let name = word.strip_suffix('L').unwrap_or(word);
-                            name.is_empty() || Self::WEEKDAYS.contains(&name)
-                        })
-                }
-            }
-    }
-
-    fn allows_step(self, item: &str) -> bool {
-        let values = match self {
-            Self::Second | Self::Minute => 60,
-            Self::Hour => 24,
-            Self::DayOfMonth => 31,
-            Self::Month => 12,
-            Self::DayOfWeek => 7,
-        };
-        item.split_once('/').is_none_or(|(_, step)| step.parse::<u32>().is_ok_and(|step| step < values))
-    }
-
-    /// What can stand in the field.
-    fn choices(self) -> &'static str {
-        match self {
-            Self::Second | Self::Minute => {
-                "`*`, a value from 0 to 59, a range such as `10-20`, a step such as `*/15`, or a list of them"
-            }
-            Self::Hour => {
-                "`*`, a value from 0 to 23, a range such as `9-17`, a step such as `*/6`, or a list of them"
-            }
-            Self::DayOfMonth => {
-                "`*`, a value from 1 to 31, a range such as `1-7`, a step such as `*/2`, `L` (the last day), \
-                 `15W` (the weekday nearest to the 15th), or a list of them"
-            }
-            Self::Month => {
-                "`*`, a value from 1 to 12 or JAN to DEC, a range such as `JUN-AUG`, a step such as `*/3`, \
-                 or a list of them"
-            }
-            Self::DayOfWeek => {
-                "`*`, a value from 0 to 7 (both are Sunday) or SUN to SAT, an upward range such as `MON-FRI`, \
-                 a step such as `*/2`, `FRI#2` (the second Friday), `FRIL` (the last one), or a list of them"
-            }
-        }
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Second => "second",
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::DayOfMonth => "day of month",
-            Self::Month => "month",
-            Self::DayOfWeek => "day of week",
-        })
-    }
-}
-
 /// Why a text is no expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -206,7 +170,7 @@ pub enum InvalidExpression {
     Field {
         /// Which field.
         field: Field,
-        /// What it says.
+        /// The item of its list that is wrong.
         text: String,
     },
     /// There are too few or too many fields.
@@ -229,5 +193,11 @@ pub enum InvalidExpression {
     TooLong {
         /// How long it is.
         bytes: usize,
+    },
+    /// No month that it names has a day that it names.
+    #[error("`{text}` never fires: no such day exists; look at the day of month and the month")]
+    NoSuchDay {
+        /// The expression.
+        text: String,
     },
 }

@@ -7,11 +7,13 @@
 //! - Hours with a wildcard, a range or a step (`0 * * * *`, `0 9-17 * * *`) follow the time that
 //!   really passes: every instant counts whose local time matches, be it the second time, and
 //!   what the clocks skip did not happen.
+//!
+//! In a list with both (`0 2,9-17 * * *`) each follows its own rule.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SubsecRound, Utc};
+use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
 
-use super::expression::{Expression, InvalidExpression};
+use super::expression::{Expression, InvalidExpression, Part};
 use super::local::{Instants, instants, local_of, repeated_from};
 use super::zone::{self, UnknownZone};
 use crate::time::Timestamp;
@@ -31,13 +33,7 @@ impl Schedule {
     ///
     /// [`CronError`] says which part is wrong and how to mend it.
     pub fn parse(expression: &str, timezone: &str) -> Result<Self, CronError> {
-        let schedule = Self { expression: Expression::parse(expression)?, zone: zone::parse(timezone)? };
-        // The calendar repeats itself every 400 years, so any start will do.
-        let start = NaiveDate::default().and_time(NaiveTime::MIN);
-        match schedule.expression.next_from(start) {
-            Some(_) => Ok(schedule),
-            None => Err(CronError::NeverFires { expression: expression.to_owned() }),
-        }
+        Ok(Self { expression: Expression::parse(expression)?, zone: zone::parse(timezone)? })
     }
 
     /// The first time after the given one at which it fires. `None` when there is none before the
@@ -45,12 +41,11 @@ impl Schedule {
     #[must_use]
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         let after = after.to_chrono().trunc_subsecs(0);
-        let next = if self.expression.steps_through_hours() {
-            self.next_elapsed(after)
-        } else {
-            self.next_appointment(after)
-        };
-        next.map(Timestamp::from_chrono)
+        let next = self.expression.parts().iter().filter_map(|part| match part.steps_through_hours {
+            true => self.next_elapsed(part, after),
+            false => self.next_appointment(part, after),
+        });
+        next.min().map(Timestamp::from_chrono)
     }
 
     /// The first time at which it fires, from the given one on.
@@ -65,35 +60,40 @@ impl Schedule {
         format!("{}, {}", self.expression.describe(), self.zone.name())
     }
 
-    fn next_appointment(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let mut local = self.expression.next_after(local_of(self.zone, after))?;
+    fn next_appointment(&self, part: &Part, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut local = part.next_after(local_of(self.zone, after))?;
         loop {
             match instants(self.zone, local)? {
                 Instants::One(at) | Instants::Two(at, _) if at > after => return Some(at),
                 // Kept already: only the local time comes again.
-                Instants::One(_) | Instants::Two(..) => local = self.expression.next_after(local)?,
+                Instants::One(_) | Instants::Two(..) => local = part.next_after(local)?,
                 Instants::Gap(end, _) => return Some(end),
             }
         }
     }
 
-    fn next_elapsed(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let onwards = self.next_match(after, self.expression.next_after(local_of(self.zone, after)));
+    fn next_elapsed(&self, part: &Part, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let onwards = self.next_match(part, after, part.next_after(local_of(self.zone, after)));
         // The local clock goes back before it goes on: what comes again may come earlier.
         let again = repeated_from(self.zone, after)
-            .and_then(|local| self.next_match(after, self.expression.next_from(local)));
+            .and_then(|local| self.next_match(part, after, part.next_from(local)));
         onwards.into_iter().chain(again).min()
     }
 
     /// The first instant after the given one whose local time is a match, from a match on.
-    fn next_match(&self, after: DateTime<Utc>, mut matching: Option<NaiveDateTime>) -> Option<DateTime<Utc>> {
+    fn next_match(
+        &self,
+        part: &Part,
+        after: DateTime<Utc>,
+        mut matching: Option<NaiveDateTime>,
+    ) -> Option<DateTime<Utc>> {
         loop {
             let local = matching?;
             matching = match instants(self.zone, local)? {
                 Instants::One(at) | Instants::Two(at, _) if at > after => return Some(at),
                 Instants::Two(_, at) if at > after => return Some(at),
-                Instants::One(_) | Instants::Two(..) => self.expression.next_after(local),
-                Instants::Gap(_, local) => self.expression.next_from(local),
+                Instants::One(_) | Instants::Two(..) => part.next_after(local),
+                Instants::Gap(_, local) => part.next_from(local),
             }
         }
     }
@@ -109,12 +109,6 @@ pub enum CronError {
     /// The time zone is not known.
     #[error(transparent)]
     UnknownZone(#[from] UnknownZone),
-    /// The expression is valid, but names no day that there is.
-    #[error("`{expression}` never fires: no such day exists; look at the day of month and the month")]
-    NeverFires {
-        /// The expression.
-        expression: String,
-    },
 }
 
 #[cfg(test)]

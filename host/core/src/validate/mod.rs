@@ -24,8 +24,8 @@ pub const DESCRIPTION_BYTES_MAX: usize = 16 << 10;
 /// Longest name of a rate limit, in bytes.
 pub const RATE_LIMIT_NAME_BYTES_MAX: usize = 256;
 
-/// Most problems that are looked for: an author mends no more at once, and some, such as a cron that
-/// never fires, take milliseconds to find.
+/// Most problems that are looked for: an author mends no more at once, and some, such as a time zone
+/// that is not known, take milliseconds to find.
 pub const PROBLEMS_MAX: usize = 100;
 
 /// Most attempts after the first.
