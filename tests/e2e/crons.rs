@@ -39,7 +39,6 @@ fn declared_crons_are_there_after_the_upload_with_their_next_time() {
     // It is Monday, 8:00 in London and 9:00 in Paris.
     for (row, expected) in rows.iter().zip([
         ("daily-report", "asia", "0 9 * * MON-FRI", "Asia/Tokyo", "2026-01-06T00:00:00.000Z", "one", "skip"),
-        ("heartbeat", "cron", "*/10 * * * * *", "UTC", "2026-01-05T08:00:10.000Z", "skip", "allow"),
         (
             "daily-report",
             "europe",
@@ -49,6 +48,7 @@ fn declared_crons_are_there_after_the_upload_with_their_next_time() {
             "one",
             "skip",
         ),
+        ("heartbeat", "x.10_x_x_x_x_x", "*/10 * * * * *", "UTC", "2026-01-05T08:00:10.000Z", "skip", "allow"),
     ]) {
         let fields = ["workflow", "name", "expression", "timezone", "nextRunAt", "catchUp", "overlap"];
         let found = fields.map(|field| row[field].as_str().unwrap());

@@ -101,7 +101,7 @@ fn a_deleted_workflow_is_gone_until_its_module_is_uploaded_again() {
 
     assert_eq!(upload(&host, &guest("declared-cron")).0, 200);
     assert_eq!(host.get("/workflows/heartbeat").expect(200)["currentVersion"], 1);
-    assert_eq!(column(&host.list("/crons?workflow=heartbeat"), "/name"), ["cron"]);
+    assert_eq!(column(&host.list("/crons?workflow=heartbeat"), "/name"), ["x.10_x_x_x_x_x"]);
     host.advance(Duration::from_secs(10));
     assert_eq!(column(&host.list("/runs"), "/status"), ["completed"]);
 }

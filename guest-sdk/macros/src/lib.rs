@@ -42,7 +42,7 @@ mod validate;
 ///
 /// | option | means | default |
 /// |---|---|---|
-/// | `name = "…"` | unique in the workflow | `cron`, `cron-2`, … |
+/// | `name = "…"` | unique in the workflow | its times: `0_9_x_x_mon-fri` |
 /// | `timezone = "Europe/Paris"` | IANA name | UTC |
 /// | `input = r#"{"a":1}"#` | input of its runs, as JSON | `null` |
 /// | `metadata(team = "ops")` | metadata of its runs | |

@@ -134,27 +134,35 @@ fn event(event: EventOptions) -> Result<Event> {
 
 fn crons(options: Vec<CronOptions>) -> Result<Vec<Cron>> {
     let mut names = HashSet::new();
-    let named = options.into_iter().enumerate().map(|(index, cron)| {
+    let named = options.into_iter().map(|cron| {
         let span = cron.name.as_ref().map_or(cron.expression.span, |name| name.span);
-        let cron = self::cron(index, cron)?;
+        let has_name = cron.name.is_some();
+        let cron = self::cron(cron)?;
         if !names.insert(cron.name.clone()) {
-            return Err(Error::new(span, format!("two crons are named `{}`", cron.name)));
+            let message = match has_name {
+                true => format!("two crons are named `{}`", cron.name),
+                false => {
+                    "two crons have these times: give each a name, as in `name = \"nightly\"`".to_owned()
+                }
+            };
+            return Err(Error::new(span, message));
         }
         Ok(cron)
     });
     named.collect()
 }
 
-fn cron(index: usize, cron: CronOptions) -> Result<Cron> {
+fn cron(cron: CronOptions) -> Result<Cron> {
+    let expression = cron_expression(cron.expression)?;
+    let timezone = cron.timezone.map(|text| text.value);
     let name = match cron.name {
         Some(name) => cron_name(name)?,
-        None if index == 0 => "cron".to_owned(),
-        None => format!("cron-{}", index + 1),
+        None => name_of_times(&expression, timezone.as_deref()),
     };
     Ok(Cron {
         name,
-        expression: cron_expression(cron.expression)?,
-        timezone: cron.timezone.map(|text| text.value),
+        expression,
+        timezone,
         input: cron.input.map(json).transpose()?,
         metadata: cron.metadata,
         priority: cron.priority.map(priority).transpose()?,
@@ -168,7 +176,8 @@ const OVERLAPS: &[(&str, &str)] =
 const STRATEGIES: &[(&str, &str)] =
     &[("queue", "Queue"), ("cancel_running", "CancelRunning"), ("cancel_newest", "CancelNewest")];
 const CATCH_UPS: &[(&str, &str)] = &[("skip", "Skip"), ("one", "One")];
-const CRON_NAMES: &[&str] = &["@hourly", "@daily", "@weekly", "@monthly", "@yearly"];
+const CRON_NAMES: &[&str] =
+    &["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"];
 
 fn catch_up(option: CatchUpOption) -> Result<CatchUp> {
     match option {
@@ -234,9 +243,35 @@ fn name(
     if valid { Ok(name.value) } else { Err(Error::new(name.span, message())) }
 }
 
+/// The name of a cron that has none, by what it says: so whoever switched it off has not switched off another
+/// one that a later version declares in its place. `0 9 * * MON-FRI` is `0_9_x_x_mon-fri`.
+fn name_of_times(expression: &str, timezone: Option<&str>) -> String {
+    let words = expression.split_whitespace().chain(timezone).collect::<Vec<_>>().join("_");
+    let letter = |letter: char| match letter.to_ascii_lowercase() {
+        '*' => 'x',
+        letter @ ('a'..='z' | '0'..='9' | '-' | '_') => letter,
+        _ => '.',
+    };
+    let name: String = words.trim_start_matches('@').chars().map(letter).collect();
+    match name.len() {
+        ..=CRON_NAME_BYTES_MAX => name,
+        // FNV-1a.
+        _ => {
+            let hash = words
+                .bytes()
+                .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+            format!("{}-{hash:08x}", &name[..CRON_NAME_BYTES_MAX - 9])
+        }
+    }
+}
+
+/// Longest name of a cron.
+const CRON_NAME_BYTES_MAX: usize = 63;
+
 fn cron_expression(text: Spanned<String>) -> Result<String> {
     let fields = text.value.split_whitespace().count();
-    if CRON_NAMES.contains(&text.value.as_str()) || (5..=6).contains(&fields) {
+    let is_name = CRON_NAMES.iter().any(|name| name.eq_ignore_ascii_case(text.value.trim()));
+    if is_name || (5..=6).contains(&fields) {
         return Ok(text.value);
     }
     let message = format!(
