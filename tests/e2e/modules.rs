@@ -35,6 +35,31 @@ fn uploading_the_same_bytes_changes_nothing() {
 }
 
 #[test]
+fn an_upload_says_what_it_leaves_as_it_is() {
+    let host = TestHost::with(&[]);
+    let old = guest("declared-cron");
+    let warnings = |answer: (u16, Value)| {
+        let warnings = answer.1["warnings"].as_array().unwrap().clone();
+        (answer.0, warnings.iter().map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(warnings(upload(&host, &old)), (201, vec![]));
+
+    // A workflow that was renamed goes on beside its successor.
+    let (status, said) = warnings(upload(&host, &patched("declared-cron", "heartbeat", "heartbeet")));
+    assert_eq!((status, said.len()), (201, 1), "{said:?}");
+    assert!(said[0].starts_with("`heartbeat` is not in this module"), "{said:?}");
+    assert!(said[0].contains("`dormouse workflows delete heartbeat` ends that"), "{said:?}");
+    assert_eq!(column(&host.list("/crons?name=x.10_x_x_x_x_x"), "/workflow"), ["heartbeet", "heartbeat"]);
+
+    // The same bytes change nothing, not even the version that is current.
+    let (status, said) = warnings(upload(&host, &old));
+    assert_eq!((status, said.len()), (200, 1), "{said:?}");
+    assert!(said[0].starts_with("`daily-report` stays at version 2"), "{said:?}");
+    assert!(said[0].contains("`dormouse workflows rollback daily-report --to 1`"), "{said:?}");
+    assert_eq!(host.get("/workflows/daily-report").expect(200)["currentVersion"], 2);
+}
+
+#[test]
 fn a_module_with_live_runs_cannot_be_deleted() {
     let host = TestHost::with(&[]);
     let (_, first) = upload(&host, &guest("durable-sleep"));

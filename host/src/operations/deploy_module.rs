@@ -1,6 +1,7 @@
 //! Take in a module: every workflow that it declares gets a new version, which is current from now on.
 //! Bytes that are there already change nothing, but bring back what was deleted of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dormouse_core::id::{ModuleDigest, Version};
@@ -62,7 +63,10 @@ fn decide(shard: &mut Shard, upload: Upload) -> Handled<Deployed> {
         // It was compiled to be looked at.
         shard.may_forget(module.digest);
         revive(shard, &module, &earlier)?;
-        return Ok(Deployed::of(&shard.rows, module)?);
+        let mut deployed = Deployed::of(&shard.rows, module)?;
+        let kept = not_current(&shard.rows, &deployed.module)?;
+        deployed.module.warnings.extend(kept);
+        return Ok(deployed);
     }
     for version in &declared {
         if let Err(conflict) = refuse_conflicting_crons(shard, &version.definition) {
@@ -71,7 +75,8 @@ fn decide(shard: &mut Shard, upload: Upload) -> Handled<Deployed> {
             return Err(conflict);
         }
     }
-    let Inspection { digest, size_bytes, imports, warnings, .. } = inspection;
+    let Inspection { digest, size_bytes, imports, mut warnings, .. } = inspection;
+    warnings.extend(left_behind(shard, &declared)?);
     let mut versions = Vec::with_capacity(declared.len());
     for version in declared {
         versions.push(add_version(shard, digest, version, &earlier)?);
@@ -105,6 +110,41 @@ fn add_version(
     shard.put_version(&version, declared)?;
     make_current(shard, row, version.version, earlier)?;
     Ok(version)
+}
+
+/// What is to be said of bytes that are there already, where the current version is another one.
+fn not_current(rows: &impl Read, module: &ModuleRow) -> Handled<Vec<String>> {
+    let mut warnings = Vec::new();
+    for (name, version) in &module.workflows {
+        let current = rows.workflow(name)?.and_then(|row| row.current);
+        if let Some(current) = current.filter(|current| current != version) {
+            let version = version.0;
+            warnings.push(format!(
+                "`{name}` stays at version {}: these bytes were taken in before, as version {version}; `dormouse workflows rollback {name} --to {version}` has new runs take that one",
+                current.0
+            ));
+        }
+    }
+    Ok(warnings)
+}
+
+/// What is to be said of workflows that are not in this module, though they are in the one that declared the same
+/// workflows before: a workflow that was renamed goes on beside its successor.
+fn left_behind(shard: &Shard, declared: &[Arc<DeployedVersion>]) -> Handled<Vec<String>> {
+    let current = declared.iter().filter_map(|version| shard.catalog().workflow(&version.definition.name));
+    let before: BTreeSet<_> = current.map(|entry| entry.version.module).collect();
+    let mut warnings = Vec::new();
+    for digest in before {
+        for (name, version) in shard.rows.module(digest)?.into_iter().flat_map(|module| module.workflows) {
+            let is_current = shard.rows.workflow(&name)?.is_some_and(|row| row.current == Some(version));
+            if is_current && declared.iter().all(|other| other.definition.name != name) {
+                warnings.push(format!(
+                    "`{name}` is not in this module, as it was in the one before, and goes on with its crons and events; `dormouse workflows delete {name}` ends that"
+                ));
+            }
+        }
+    }
+    Ok(warnings)
 }
 
 /// Brings back the workflows of a known module that were deleted since it was uploaded.

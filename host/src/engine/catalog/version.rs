@@ -14,7 +14,7 @@ use crate::schema::Schema;
 /// What a module says of a workflow, for use.
 pub(crate) struct DeployedVersion {
     pub(crate) definition: Arc<Workflow>,
-    pub(super) module: ModuleDigest,
+    pub(crate) module: ModuleDigest,
     compiled: OnceLock<Compiled>,
 }
 
