@@ -10,7 +10,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::bindings::{definitions, types};
 use super::budget::Budget;
-use super::limits::{Limits, RESOURCES_MAX};
+use super::limits::{Limits, RESOURCES_MAX, Refused};
 use super::logs::Logs;
 use super::processors::Turn;
 use super::snapshot::StateSink;
@@ -66,11 +66,13 @@ impl Ctx {
         }
     }
 
-    /// `init` is over: clocks and randomness are real from here on, and the host can be called.
-    pub(super) fn begin(&mut self, step: StepCtx, monotonic: Monotonic) {
+    /// `init` is over: clocks and randomness are real from here on, and the host can be called. Tells what the task is
+    /// refused.
+    pub(super) fn begin(&mut self, step: StepCtx, monotonic: Monotonic) -> Refused {
         self.logs.begin(step.host.clone());
         self.wasi = wasi::live(&self.logs, &self.clock, monotonic);
         self.step = Some(step);
+        self.limits.begin()
     }
 
     /// The step that runs.

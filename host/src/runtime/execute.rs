@@ -10,7 +10,7 @@ use super::ctx::{Ctx, StepCtx};
 use super::engine::Inner;
 use super::failure;
 use super::instance::{Guest, Held};
-use super::limits::MEMORIES_MAX;
+use super::limits::{MEMORIES_MAX, Refused};
 use super::module::Module;
 use super::snapshot::{Snapshot, SnapshotError};
 use super::step::{StepEnd, StepEntry, StepHost, StepOutcome, StepRequest};
@@ -41,8 +41,8 @@ pub(super) async fn execute(
     logs.finish();
     let (outcome, requests) = match ended {
         Ok(Ok(ended)) => ended,
-        Ok(Err(Broken::ByGuest(error))) => {
-            (failure::of_guest(&error, &logs.last_errors()), Requests::default())
+        Ok(Err(Broken::ByGuest(error, refused))) => {
+            (failure::of_guest(&error, &refused, &logs.last_errors()), Requests::default())
         }
         Ok(Err(Broken::ForGood(reason, message))) => (failed(reason, message, false), Requests::default()),
         Ok(Err(Broken::Unloadable(problem))) => {
@@ -59,8 +59,8 @@ pub(super) async fn execute(
 
 /// Why a step did not come to a result.
 enum Broken {
-    /// A call of the guest did not return.
-    ByGuest(wasmtime::Error),
+    /// A call of the guest did not return. What the task was refused before.
+    ByGuest(wasmtime::Error, Refused),
     /// Another attempt would only repeat it.
     ForGood(Reason, String),
     /// It has not begun: this host cannot restore its state.
@@ -76,7 +76,7 @@ impl Broken {
 
 impl From<wasmtime::Error> for Broken {
     fn from(error: wasmtime::Error) -> Self {
-        Self::ByGuest(error)
+        Self::ByGuest(error, Refused::default())
     }
 }
 
@@ -100,27 +100,32 @@ async fn run(
     };
     let held = guest.held();
     let step = StepCtx::new(request.run.clone(), request.attempt, Arc::clone(&host));
+    let refused;
     let (monotonic, result) = match std::mem::take(&mut request.entry) {
         StepEntry::Start { parents, failure } => {
             let context = convert::task_context(&request, parents, failure);
             let monotonic = Monotonic::begin(clock);
-            guest.ctx().begin(step, monotonic);
-            (monotonic, guest.start(&context).await?)
+            refused = guest.ctx().begin(step, monotonic);
+            (monotonic, guest.start(&context).await)
         }
         StepEntry::Resume { snapshot, settled } => {
             let snapshot = read(inner, module, &*host, &snapshot)
                 .map_err(|error| Broken::Unloadable(error.to_string()))?;
             guest.load(&module.base, &snapshot.changes).await.map_err(Broken::not_restored)?;
             let monotonic = Monotonic::resume(clock, snapshot.monotonic, snapshot.taken_at);
-            guest.ctx().begin(step, monotonic);
-            (monotonic, guest.resume(&convert::settled(settled)).await?)
+            refused = guest.ctx().begin(step, monotonic);
+            (monotonic, guest.resume(&convert::settled(settled)).await)
         }
     };
+    let result = result.map_err(|error| Broken::ByGuest(error, refused.clone()))?;
     let returned = convert::returned(result).await;
     let returned = returned.map_err(|problem| Broken::ForGood(Reason::InvalidResult, problem))?;
     let outcome = match returned {
         Returned::Completed(output) => StepOutcome::Completed { output },
-        Returned::Failed { error, retryable } => {
+        Returned::Failed { mut error, retryable } => {
+            if let Some(limit) = refused.limit() {
+                error.message += &format!(" ({limit})");
+            }
             let outcome = StepOutcome::Failed { reason: Reason::Error, error, retryable };
             return Ok((outcome, Requests::default()));
         }

@@ -6,7 +6,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::limits::{LimitExceeded, RESOURCES_MAX, STACK_BYTES_MAX};
+use super::limits::{LimitExceeded, RESOURCES_MAX, Refused, STACK_BYTES_MAX};
 use super::step::StepOutcome;
 
 /// Most functions of a backtrace that are told.
@@ -14,8 +14,12 @@ const FRAMES_MAX: usize = 16;
 
 /// The failure of a step in which a call of the guest ended with this error. Another attempt may
 /// fare better: traps and limits use one up.
-pub(super) fn of_guest(error: &wasmtime::Error, last_errors: &[String]) -> StepOutcome {
-    let (reason, message) = explain(error);
+pub(super) fn of_guest(error: &wasmtime::Error, refused: &Refused, last_errors: &[String]) -> StepOutcome {
+    let (reason, message) = match refused.limit() {
+        // It got no further without.
+        Some(limit) if error.is::<Trap>() || error.is::<I32Exit>() => (Reason::Limit, limit.to_string()),
+        _ => explain(error),
+    };
     let details = details(error, last_errors);
     StepOutcome::Failed { reason, error: TaskError { message, details }, retryable: true }
 }

@@ -1,4 +1,7 @@
-//! What one instance may use. A breach ends the step with an error that names the limit.
+//! What one instance may use. A breach ends the step with an error that names the limit; but a task that asks for too much
+//! memory is answered that there is none, which its language may make something of.
+
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::ResourceLimiter;
 
@@ -29,12 +32,38 @@ pub(super) struct Limits {
     memory_bytes_max: u64,
     memory_bytes: u64,
     table_elements: usize,
+    /// Whether it is the task that asks for memory.
+    is_task: bool,
+    refused: Refused,
+}
+
+/// What a task was refused. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Refused(Arc<OnceLock<LimitExceeded>>);
+
+impl Refused {
+    /// The limit that a task has met, be it that it got on without.
+    pub(super) fn limit(&self) -> Option<&LimitExceeded> {
+        self.0.get()
+    }
 }
 
 impl Limits {
     /// At most so many bytes of memory. What the host adds to an instance does not count.
     pub(super) fn new(memory_bytes_max: u64) -> Self {
-        Self { memory_bytes_max, memory_bytes: 0, table_elements: 0 }
+        Self {
+            memory_bytes_max,
+            memory_bytes: 0,
+            table_elements: 0,
+            is_task: false,
+            refused: Refused::default(),
+        }
+    }
+
+    /// From now on it is the task that asks for memory.
+    pub(super) fn begin(&mut self) -> Refused {
+        self.is_task = true;
+        self.refused.clone()
     }
 }
 
@@ -48,9 +77,12 @@ impl ResourceLimiter for Limits {
         let grown = self.memory_bytes.saturating_add(desired.saturating_sub(current) as u64);
         if grown > self.memory_bytes_max.saturating_add(SCRATCH_BYTES as u64) {
             let max = self.memory_bytes_max;
-            return Err(
-                LimitExceeded(format!("memory is limited to {max} bytes; the task needs more")).into()
-            );
+            let limit = LimitExceeded(format!("memory is limited to {max} bytes; the task needs more"));
+            if !self.is_task {
+                return Err(limit.into());
+            }
+            self.refused.0.get_or_init(|| limit);
+            return Ok(false);
         }
         self.memory_bytes = grown;
         Ok(true)

@@ -93,17 +93,31 @@ async fn breach(guest: Wat<'_>) -> (Reason, String) {
 
 #[tokio::test]
 async fn memory_beyond_the_limit_ends_the_step_and_names_the_limit() {
-    let bomb = "(loop $more (drop (memory.grow (i32.const 1))) (br $more)) (unreachable)";
+    let bomb = "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) (unreachable)";
     let (reason, message) = breach(Wat { start: bomb, ..Wat::default() }).await;
+    assert_eq!((reason, message.contains("4194304")), (Reason::Limit, true), "{message}");
+}
+
+#[tokio::test]
+async fn a_task_may_get_on_without_the_memory_that_it_is_refused() {
+    let harness = Harness::new();
+    let refused = "(if (i32.ne (memory.grow (i32.const 1000)) (i32.const -1)) (then (unreachable)))";
+    let module =
+        harness.module(Wat { start: &format!("{refused} (call $done)"), ..Wat::default() }.component());
+    assert_eq!(output(harness.start(&module.await).await), "null");
+    // What it fails of then may be something else, and it is told of the limit all the same.
+    let (reason, message) =
+        breach(Wat { start: &format!("{refused} (unreachable)"), ..Wat::default() }).await;
     assert_eq!((reason, message.contains("4194304")), (Reason::Limit, true), "{message}");
 }
 
 #[tokio::test]
 async fn a_task_may_be_given_less_memory_than_the_host_allows() {
     let harness = Harness::new();
-    let guest = Wat { start: "(drop (memory.grow (i32.const 3))) (call $done)", ..Wat::default() };
+    let start = "(if (i32.eq (memory.grow (i32.const 3)) (i32.const -1)) (then (unreachable))) (call $done)";
+    let guest = Wat { start, ..Wat::default() };
     let module = harness.module(guest.component()).await;
-    let limited = |max| StepRequest { memory_bytes_max: Some(max), ..start() };
+    let limited = |max| StepRequest { memory_bytes_max: Some(max), ..self::start() };
     assert_eq!(output(harness.step(&module, limited(4 * 65_536)).await), "null");
     let (reason, message, _) = failure(harness.step(&module, limited(3 * 65_536)).await);
     assert_eq!((reason, message.contains("196608")), (Reason::Limit, true), "{message}");
