@@ -174,11 +174,12 @@ impl Log {
         self.files.iter().any(|file| file.length > GROWTH_BYTES)
     }
 
-    /// Begins anew and gives the space of both files back, but for so many bytes of each. Only when the
-    /// database has all that they hold.
+    /// Begins anew and gives the space of both files back, but for so many bytes of the one that is written next.
+    /// Only when the database has all that they hold.
     pub(super) fn clear(&mut self, kept: u64) -> io::Result<()> {
         (self.end, self.other_needed) = (0, false);
-        for file in &mut self.files {
+        for (index, file) in self.files.iter_mut().enumerate() {
+            let kept = if index == self.current { kept } else { 0 };
             if file.length > kept {
                 file.bytes.set_len(kept)?;
                 file.length = kept;
