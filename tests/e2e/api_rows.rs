@@ -103,7 +103,8 @@ fn post_modules() {
 fn get_modules_and_get_delete_modules_digest() {
     let host = TestHost::with(&["durable-sleep", "declared-cron"]);
     assert_pages(&host, "/modules");
-    let module = host.list("/modules").pop().unwrap();
+    let mut modules = host.list("/modules").into_iter();
+    let module = modules.find(|module| module["workflows"][0]["name"] == "durable-sleep").unwrap();
     let path = format!("/modules/{}", module["digest"].as_str().unwrap());
     assert_eq!(host.get(&path).expect(200), module);
 
