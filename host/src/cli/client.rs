@@ -18,6 +18,9 @@ pub(super) struct Client {
     token: Option<String>,
 }
 
+/// The code with which a host refuses that is about to stop.
+const STOPPING: &str = "stopping";
+
 /// The JSON text of an answer.
 pub(super) struct Answer(String);
 
@@ -168,6 +171,12 @@ impl Client {
         };
         anyhow::Error::new(error).context(message)
     }
+}
+
+/// Whether an error says no more than that the host is not there, or is going: it may be back in a moment.
+pub(super) fn is_absence(error: &anyhow::Error) -> bool {
+    let is_going = |refusal: &Refusal| refusal.errors.iter().any(|problem| problem.code == STOPPING);
+    error.is::<ureq::Error>() || error.downcast_ref().is_some_and(is_going)
 }
 
 impl Answer {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::app::{Context, Outcome};
 use super::client::{Answer, Client};
-use super::print::{data, remark};
+use super::print::{data, json, remark};
 
 #[derive(Debug, Args)]
 pub(super) struct Deploy {
@@ -53,7 +53,7 @@ impl Deploy {
             let answer =
                 upload(&context.client, file).with_context(|| format!("cannot deploy {}", file.display()))?;
             if context.printer.is_json() {
-                data(answer.text())?;
+                json(answer.text())?;
             } else {
                 print(&answer.parse()?)?;
             }

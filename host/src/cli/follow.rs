@@ -1,16 +1,23 @@
 //! Stays with a run to its end and tells what happens to it.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::app::Outcome;
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, is_absence};
 use super::event_stream::StreamEvent;
-use super::print::{Printer, data, remark};
+use super::print::{Printer, data, indented, json, remark};
 
 /// How long one request for the end of a run waits when its stream broke off.
 const WAIT_MS: u32 = 10_000;
+
+/// How long a host that is not there is waited for, as while it starts again, and how often it is asked.
+const ABSENCE_MAX: Duration = Duration::from_secs(60);
+const ABSENCE_PAUSE: Duration = Duration::from_millis(250);
 
 /// What to tell of a run while it goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,24 +70,47 @@ impl Run {
 
 /// Tells what happens to a run until it has ended; then answers with it.
 pub(super) fn follow(client: &Client, id: &str, show: Show) -> anyhow::Result<Answer> {
-    let mut last_event_id = None;
+    let (mut last_event_id, mut absent_since) = (None, None);
     loop {
-        if let Some(events) = client.stream(&format!("/runs/{id}/stream"), last_event_id.as_deref())? {
-            for event in events {
-                // A connection that breaks off is taken up again where it ended.
-                let Ok(event) = event else { break };
-                tell(&event, show)?;
-                last_event_id = event.id.or(last_event_id);
+        let ended = follow_once(client, id, &mut last_event_id, show);
+        match ended {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => absent_since = None,
+            Err(error) if is_absence(&error) => {
+                if absent_since.is_none() {
+                    remark(format_args!("{error:#}; trying again, and the run goes on without"));
+                }
+                if absent_since.get_or_insert_with(Instant::now).elapsed() > ABSENCE_MAX {
+                    return Err(error)
+                        .with_context(|| format!("lost sight of run {id}, which goes on without"));
+                }
+                thread::sleep(ABSENCE_PAUSE);
             }
-        }
-        let answer = client
-            .get(&format!("/runs/{id}?wait={WAIT_MS}"))
-            .with_context(|| format!("lost sight of run {id}, which goes on without"))?;
-        // What came after the stream broke off is told by the next one.
-        if answer.parse::<Run>()?.has_ended() {
-            return Ok(answer);
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// Tells what happens until the connection breaks off. Answers with a run that has ended.
+fn follow_once(
+    client: &Client,
+    id: &str,
+    last_event_id: &mut Option<String>,
+    show: Show,
+) -> anyhow::Result<Option<Answer>> {
+    if let Some(events) = client.stream(&format!("/runs/{id}/stream"), last_event_id.as_deref())? {
+        for event in events {
+            // A connection that breaks off is taken up again where it ended.
+            let Ok(event) = event else { break };
+            tell(&event, show)?;
+            if event.id.is_some() {
+                *last_event_id = event.id;
+            }
+        }
+    }
+    let answer = client.get(&format!("/runs/{id}?wait={WAIT_MS}"))?;
+    // What came after the stream broke off is told by the next one.
+    Ok(answer.parse::<Run>()?.has_ended().then_some(answer))
 }
 
 fn tell(event: &StreamEvent, show: Show) -> anyhow::Result<()> {
@@ -90,7 +120,7 @@ fn tell(event: &StreamEvent, show: Show) -> anyhow::Result<()> {
             remark(change.line());
         }
         ("log", Show::LogAndStatus) => remark(serde_json::from_str::<LogLine>(&event.data)?.line()),
-        ("log", Show::LogAsData { json: true }) => data(&event.data)?,
+        ("log", Show::LogAsData { json: true }) => json(&event.data)?,
         ("log", Show::LogAsData { json: false }) => {
             data(serde_json::from_str::<LogLine>(&event.data)?.line())?
         }
@@ -114,7 +144,7 @@ impl StatusChange {
 impl LogLine {
     pub(super) fn line(&self) -> String {
         let task = self.task.as_deref().unwrap_or("-");
-        format!("{}  {:5}  {task}  {}", self.at, self.level, self.message)
+        format!("{}  {:5}  {task}  {}", self.at, self.level, indented(&self.message))
     }
 }
 
@@ -123,9 +153,9 @@ pub(super) fn print_end(printer: &Printer, answer: &Answer) -> anyhow::Result<Ou
     let run: Run = answer.parse()?;
     let completed = run.status == "completed";
     if printer.is_json() {
-        data(answer.text())?;
+        json(answer.text())?;
     } else if completed {
-        data(run.output.as_deref().map_or("null", RawValue::get))?;
+        json(run.output.as_deref().map_or("null", RawValue::get))?;
     }
     if completed {
         return Ok(Outcome::Done);
@@ -133,9 +163,66 @@ pub(super) fn print_end(printer: &Printer, answer: &Answer) -> anyhow::Result<Ou
     let reason = run.reason.as_deref().unwrap_or("no reason given");
     match run.error {
         Some(error) => {
-            remark(format_args!("error: run {} {} ({reason}): {}", run.id, run.status, error.message))
+            let message = indented(&error.message);
+            remark(format_args!("error: run {} {} ({reason}): {message}", run.id, run.status))
         }
         None => remark(format_args!("error: run {} {} ({reason})", run.id, run.status)),
     }
     Ok(Outcome::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_host_that_starts_again_is_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let run = r#"{"id":"1","status":"completed"}"#;
+        let length = run.len();
+        let host = thread::spawn(move || {
+            // It goes without a word, is about to stop, has no more to tell, and has the run.
+            let answers = [
+                String::new(),
+                "HTTP/1.1 503 No\r\nContent-Length: 57\r\n\r\n{\"errors\":[{\"code\":\"stopping\",\"description\":\"it stops\"}]}".to_owned(),
+                "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{run}"),
+            ];
+            answers.map(|answer| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let request = lines.next().unwrap();
+                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                let answer = answer.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+                stream.write_all(answer.as_bytes()).unwrap();
+                request
+            })
+        });
+        let answer = follow(&Client::new(&server, None), "1", Show::Status).unwrap();
+        assert_eq!(answer.text(), run);
+        let asked = host.join().unwrap();
+        assert!(asked[..3].iter().all(|request| request.contains("/runs/1/stream ")), "{asked:?}");
+        assert!(asked[3].contains("/runs/1?wait="), "{asked:?}");
+    }
+
+    #[test]
+    fn a_run_that_is_not_there_is_not_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let body = r#"{"errors":[{"code":"unknown_run","description":"there is none"}]}"#;
+        let host = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            lines.by_ref().take_while(|line| !line.is_empty()).for_each(drop);
+            let answer = format!("HTTP/1.1 404 No\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let error = follow(&Client::new(&server, None), "1", Show::Status).err().unwrap();
+        assert_eq!(error.to_string(), "there is none (unknown_run)");
+        host.join().unwrap();
+    }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::app::{Context, Outcome};
-use super::print::data;
+use super::print::{data, json};
 use crate::clock::Clock;
 use crate::runtime::{Compiler, Inspection, Runtime, RuntimeConfig};
 
@@ -40,7 +40,7 @@ impl Inspect {
         let bytes = fs::read(&self.file).with_context(|| format!("cannot read {name}"))?;
         let report = Report::from(inspect(bytes).with_context(|| format!("{name} cannot be deployed"))?);
         if context.printer.is_json() {
-            data(serde_json::to_string(&report)?)?;
+            json(&serde_json::to_string(&report)?)?;
             return Ok(Outcome::Done);
         }
         data(format_args!("digest:     {}", report.digest))?;

@@ -1,5 +1,6 @@
 //! Puts data on standard output, as tables or as JSON, and remarks on standard error.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -38,7 +39,7 @@ impl Printer {
     /// A list, a row for each element, and on standard error how to go on.
     pub(super) fn list(&self, answer: &Answer, columns: &[Column]) -> anyhow::Result<()> {
         if self.json {
-            return data(answer.text());
+            return json(answer.text());
         }
         let list: List = answer.parse()?;
         data(table(columns, &list.rows).trim_end())?;
@@ -51,7 +52,7 @@ impl Printer {
     /// One thing, a line for each of its properties.
     pub(super) fn one(&self, answer: &Answer, properties: &[Column]) -> anyhow::Result<()> {
         if self.json {
-            return data(answer.text());
+            return json(answer.text());
         }
         let thing: Box<RawValue> = answer.parse()?;
         data(card(properties, &thing).trim_end())
@@ -70,18 +71,48 @@ impl Printer {
 
     /// The rows of a list as lines of JSON.
     pub(super) fn lines(&self, answer: &Answer) -> anyhow::Result<()> {
-        answer.parse::<List>()?.rows.iter().try_for_each(|row| data(row.get()))
+        answer.parse::<List>()?.rows.iter().try_for_each(|row| json(row.get()))
     }
 }
 
 /// A line of data.
 pub(super) fn data(line: impl Display) -> anyhow::Result<()> {
-    writeln!(io::stdout(), "{line}").map_err(Into::into)
+    writeln!(io::stdout(), "{}", inert(&line.to_string())).map_err(Into::into)
 }
 
 /// A line that is not data. Nothing is lost when nobody reads it.
 pub(super) fn remark(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", inert(&line.to_string()));
+}
+
+/// A JSON text as data, in its own words.
+pub(super) fn json(text: &str) -> anyhow::Result<()> {
+    // Between its tokens; within strings it is written out.
+    data(text.replace('\r', " "))
+}
+
+/// A text in which what would command a terminal is written out, as JSON has it: guests and callers say what is printed.
+fn inert(text: &str) -> Cow<'_, str> {
+    let commands =
+        |letter: char| letter.is_control() && !matches!(letter, '\n' | '\t') || is_direction(letter);
+    if !text.contains(commands) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |letter: char| match commands(letter) {
+        true => format!("\\u{:04x}", u32::from(letter)),
+        false => letter.into(),
+    };
+    Cow::Owned(text.chars().map(escaped).collect())
+}
+
+/// Whether it turns the order of the letters that follow.
+fn is_direction(letter: char) -> bool {
+    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text of several lines behind something else: none of them looks like a line of its own.
+pub(super) fn indented(text: &str) -> Cow<'_, str> {
+    if text.contains('\n') { Cow::Owned(text.replace('\n', "\n    ")) } else { Cow::Borrowed(text) }
 }
 
 /// Rows in aligned columns below their headings.
@@ -120,7 +151,10 @@ fn cell(value: &RawValue, path: &str) -> String {
     }
     match text {
         "null" => "-".to_owned(),
-        _ => serde_json::from_str(text).unwrap_or_else(|_| text.to_owned()),
+        _ => {
+            let text = serde_json::from_str(text).unwrap_or_else(|_| text.to_owned());
+            text.replace('\n', "\\n").replace('\t', "\\t")
+        }
     }
 }
 
@@ -145,6 +179,18 @@ mod tests {
              mail   12345678901234567890123  -\n\
              größe  -                        [1, 2]\n"
         );
+    }
+
+    #[test]
+    fn texts_of_others_command_no_terminal_and_forge_no_lines() {
+        assert_eq!(
+            inert("\u{1b}[31mred\u{7}\u{9b}2J\r\n\tgr\u{fc}n"),
+            "\\u001b[31mred\\u0007\\u009b2J\\u000d\n\tgr\u{fc}n"
+        );
+        assert_eq!(inert("\u{202e}olleh"), "\\u202eolleh");
+        assert_eq!(indented("a\nb"), "a\n    b");
+        let row = raw(r#"{"name":"a\nb\tc"}"#);
+        assert_eq!(table(&[("NAME", "name")], &[row]), "NAME\na\\nb\\tc\n");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use dormouse_core::workflow::Json;
 use serde::Serialize;
 
 use super::app::{Context, Outcome};
-use super::print::data;
+use super::print::{data, json};
 use crate::clock::Clock;
 use crate::runtime::{Compiler, Runtime, RuntimeConfig, Timings};
 
@@ -54,7 +54,7 @@ impl Probe {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<Outcome> {
         let report = Report::from(self.measure()?);
         if context.printer.is_json() {
-            data(serde_json::to_string(&report)?)?;
+            json(&serde_json::to_string(&report)?)?;
         } else {
             data(format_args!("{report:#?}"))?;
         }
