@@ -14,6 +14,7 @@ mod schema;
 mod server;
 mod store;
 mod triggers;
+mod zones;
 
 pub use check::{CheckError, check};
 pub use clock::Clock;

@@ -8,7 +8,8 @@ use clap::{Parser, Subcommand};
 use super::client::Client;
 use super::print::Printer;
 use super::{
-    check, compile, cron, deploy, event, inspect, modules, probe, run, runs, schedule, serve, workflows,
+    check, compile, cron, deploy, event, inspect, modules, probe, run, runs, schedule, serve, version,
+    workflows,
 };
 
 /// Crons, schedules, events and durable sleep in one binary.
@@ -41,6 +42,8 @@ pub(super) struct Cli {
 enum Command {
     /// Run the host
     Serve(Box<serve::Serve>),
+    /// Show which program this is, and whose time zone data it uses
+    Version,
     /// Check a store for damage, without a host
     Check(check::Check),
     /// Upload modules
@@ -112,6 +115,7 @@ impl Cli {
             Context { client: Client::new(&self.server, self.token), printer: Printer::new(self.json) };
         match self.command {
             Command::Serve(command) => command.run(),
+            Command::Version => version::run(&context),
             Command::Check(command) => command.run(&context),
             Command::Deploy(command) => command.run(&context),
             Command::Inspect(command) => command.run(&context),

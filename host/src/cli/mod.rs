@@ -22,6 +22,7 @@ mod run;
 mod runs;
 mod schedule;
 mod serve;
+mod version;
 mod workflows;
 
 pub use app::main;

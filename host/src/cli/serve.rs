@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use dormouse_core::cron::zone_data_version;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
@@ -13,6 +14,7 @@ use super::app::Outcome;
 use crate::clock::Clock;
 use crate::config::{Config, Settings};
 use crate::server::Server;
+use crate::zones;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -39,6 +41,8 @@ impl Serve {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    zones::use_newest();
+    tracing::info!("time zones of {}", zone_data_version());
     let data = config.data.display().to_string();
     let server = Server::start(config, Clock::system()).await?;
     tracing::info!(%data, "listening on http://{}", server.address());

