@@ -180,6 +180,24 @@ fn declared_in_a_definition_replaced_on_upload_enabled_kept_or_made_through_the_
 }
 
 #[test]
+fn a_declared_cron_stays_disabled_over_versions_that_do_not_declare_it() {
+    let host = TestHost::with(&["declared-cron"]);
+    let cron = |name: &str| host.list(&format!("/crons?workflow=daily-report&name={name}")).pop();
+    let id = cron("europe").unwrap()["id"].as_str().unwrap().to_owned();
+    host.patch(&format!("/crons/{id}"), &json!({ "enabled": false })).expect(200);
+    assert_eq!(upload(&host, &patched("declared-cron", "europe", "africa")).0, 201);
+    assert_eq!(cron("europe"), None);
+    assert_eq!(cron("africa").unwrap()["enabled"], true);
+    host.patch("/workflows/daily-report", &json!({ "currentVersion": 1 })).expect(200);
+    assert_eq!(cron("europe").unwrap()["enabled"], false);
+    assert_eq!(cron("asia").unwrap()["enabled"], true);
+    // Deleted with its workflow, it is another one when it comes back.
+    host.delete("/workflows/daily-report").expect(204);
+    assert_eq!(upload(&host, &guest("declared-cron")).0, 200);
+    assert_eq!(cron("europe").unwrap()["enabled"], true);
+}
+
+#[test]
 fn a_module_cannot_declare_a_cron_that_was_made_over_the_api() {
     let host = TestHost::with(&[]);
     upload(&host, &patched("declared-cron", "europe", "africa"));

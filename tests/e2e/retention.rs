@@ -107,17 +107,43 @@ fn an_event_stays_until_those_whose_waits_it_settled_were_told() {
     assert!(host.list("/events").is_empty());
 }
 
-/// The key was all that was left to go, and that at a much later time.
 #[test]
-fn an_idempotency_key_that_is_kept_for_long_holds_up_nothing_else() {
+fn a_run_stays_for_as_long_as_its_idempotency_key_and_holds_up_nothing_else() {
     let host = TestHost::with(&["dormouse-programs"]);
     let body = json!({ "input": 1, "idempotencyKey": "k", "idempotencyTtlMs": 300 * 86_400_000_u64 });
-    host.start_with("echo", &body);
+    let keyed = host.start_with("echo", &body);
+    let other = host.start("echo", &json!(2));
     host.advance(62 * DAY);
-    assert!(host.list("/runs").is_empty());
+    assert!(!is_there(&host, &format!("/runs/{other}")));
+    let host = host.restart_after(DAY);
+    assert_eq!(host.post("/workflows/echo/runs", &body).expect(200)["id"], keyed);
     let later = host.start("echo", &json!(2));
     host.advance(62 * DAY);
     assert!(!is_there(&host, &format!("/runs/{later}")));
+    assert!(is_there(&host, &format!("/runs/{keyed}")));
+    host.advance(176 * DAY);
+    assert!(!is_there(&host, &format!("/runs/{keyed}")));
+    assert_ne!(host.post("/workflows/echo/runs", &body).expect(202)["id"], keyed);
+}
+
+/// It got the child of another for an idempotency key, and may ask for its result long after.
+#[test]
+fn a_run_stays_for_as_long_as_one_goes_on_that_got_it_for_its_key() {
+    let host = TestHost::with(&["dormouse-programs"]);
+    let spawn = json!({ "spawn": { "workflow": "echo", "input": 7, "times": 1, "detached": false, "key": "shared" } });
+    let first = host.start("script", &json!([spawn]));
+    host.advance(Duration::from_secs(60));
+    let child = host.list("/runs?workflow=echo")[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(host.run(&child)["parentId"], first);
+    let second = host.start("script", &json!([spawn, { "sleep": 40 * 86_400_000_u64 }, "join"]));
+    host.advance(39 * DAY);
+    assert!(!is_there(&host, &format!("/runs/{first}")));
+    assert!(is_there(&host, &format!("/runs/{child}")));
+    let host = host.restart_after(DAY);
+    assert_eq!(host.to_end(&second)["status"], "completed");
+    assert_eq!(host.list("/runs?workflow=echo").len(), 1, "it was not spawned again");
+    host.advance(32 * DAY);
+    assert!(host.list("/runs").is_empty());
 }
 
 /// Runs that slept for long and ended lately are the oldest of all, and hold up no others.

@@ -2,6 +2,7 @@
 //! at all. The ids are made when it is asked, so that the task can name what is to come. Metadata is that
 //! of the request over that of the run.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::id::{EventId, RunId, ScheduledId, WorkflowName};
@@ -14,6 +15,8 @@ use crate::workflow::{Json, Metadata, Priority};
 pub struct Requests {
     /// Child runs.
     pub spawns: Vec<Spawn>,
+    /// Runs that are there already and that it got for idempotency keys, as if they were its children.
+    pub adopted: BTreeSet<RunId>,
     /// Events.
     pub events: Vec<Push>,
     /// Runs at a later time.

@@ -209,6 +209,7 @@ impl Shard {
 
     /// Deletes all crons of a workflow.
     pub(crate) fn remove_crons(&mut self, workflow: &WorkflowName) -> Result<(), StoreError> {
-        self.rows.crons_of(workflow)?.iter().try_for_each(|row| self.remove_cron(row))
+        self.rows.crons_of(workflow)?.iter().try_for_each(|row| self.remove_cron(row))?;
+        self.rows.delete_disabled_crons(workflow)
     }
 }

@@ -64,7 +64,7 @@ impl Request {
 
 /// Everything that a step asked for, in the order in which it takes effect.
 fn in_order(requests: Requests, matched: Vec<Matched>) -> impl Iterator<Item = Request> {
-    let Requests { spawns, events, schedules, chunks: _ } = requests;
+    let Requests { spawns, adopted: _, events, schedules, chunks: _ } = requests;
     let mut matched = matched.into_iter();
     let events = events.into_iter().map(move |push| Request::Push(push, matched.next()));
     spawns.into_iter().map(Request::Spawn).chain(events).chain(schedules.into_iter().map(Request::Schedule))
@@ -190,6 +190,9 @@ impl Shard {
         matched: Vec<Matched>,
     ) -> Result<(), StoreError> {
         self.publish(key, std::mem::take(&mut requests.chunks))?;
+        for adopted in std::mem::take(&mut requests.adopted) {
+            self.rows.put_adoption(adopted, key.0)?;
+        }
         if self.is_bulk(&requests) {
             return self.open_requests(key, in_order(requests, matched));
         }

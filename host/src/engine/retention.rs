@@ -4,7 +4,7 @@
 //! Nothing is stored for it. Each kind of thing is gone through by itself, in *passes* from the oldest
 //! on, a few rows in each *sweep*: a pass deletes what is due and finds out when the next thing may be.
 //! Ids begin with the time of their making, so what was made lately needs no look. A run stays for as
-//! long as the one that spawned it goes on, which may ask for its result at any time.
+//! long as one goes on that spawned it, got it for an idempotency key or waits for it, and as long as such a key stands for it.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -315,7 +315,11 @@ fn delete_run(
     if !ended_at.is_some_and(|ended_at| pass.is_due(now, ended_at, keep)) {
         return Ok(Deleted::All(0));
     }
-    if has_live_parent(rows, id)? {
+    if let Some(until) = rows.keyed_until(id)?.filter(|until| *until > now) {
+        pass.leave(until);
+        return Ok(Deleted::All(0));
+    }
+    if has_live_parent(rows, id)? || is_asked_for(rows, id)? {
         pass.leave(now.after(PASS_PAUSE_MAX));
         return Ok(Deleted::All(0));
     }
@@ -325,5 +329,30 @@ fn delete_run(
 fn has_live_parent(rows: &WorkingSet, id: RunId) -> Result<bool, StoreError> {
     let parent = rows.run_spec(id)?.and_then(|spec| spec.parent);
     let Some(parent) = parent else { return Ok(false) };
-    Ok(rows.run_state(parent)?.is_some_and(|run| !run.status.is_final()))
+    is_live(rows, parent)
+}
+
+fn is_live(rows: &WorkingSet, run: RunId) -> Result<bool, StoreError> {
+    Ok(rows.run_state(run)?.is_some_and(|run| !run.status.is_final()))
+}
+
+/// Runs that got another one for an idempotency key, of which so many are looked at in a pass: those that have ended are
+/// forgotten, and the others may ask for it.
+const ADOPTERS_MAX: usize = 64;
+
+/// Whether a run waits for this one, or may.
+fn is_asked_for(rows: &mut WorkingSet, id: RunId) -> Result<bool, StoreError> {
+    if !rows.run_waits(id, 1)?.is_empty() {
+        return Ok(true);
+    }
+    let adopters = rows.adopters(id, ADOPTERS_MAX)?;
+    let count = adopters.len();
+    for by in adopters {
+        if is_live(rows, by)? {
+            return Ok(true);
+        }
+        rows.delete_adoption(id, by);
+    }
+    // There may be more.
+    Ok(count == ADOPTERS_MAX)
 }

@@ -67,7 +67,7 @@ pub(super) fn make_current(
 }
 
 /// Brings the declared crons of a workflow in line with a new version of it: by name, with
-/// what an operator set (`enabled`) and what has happened kept.
+/// what an operator set (`enabled`, also over versions without the cron) and what has happened kept.
 pub(crate) fn declare_crons(
     shard: &mut Shard,
     before: Option<&DeployedVersion>,
@@ -80,6 +80,9 @@ pub(crate) fn declare_crons(
             && let Some(row) = shard.rows.cron_by_name(workflow, name)?
             && row.declared
         {
+            if !row.enabled {
+                shard.rows.put_disabled_cron(workflow, name)?;
+            }
             shard.remove_cron(&row)?;
         }
     }
@@ -91,7 +94,10 @@ pub(crate) fn declare_crons(
             Some(row) => row,
             None => {
                 let id = shard.clock().cron_id();
-                crons::new_row(id, workflow.clone(), name.clone(), true, spec.clone(), shard.now)
+                let mut row =
+                    crons::new_row(id, workflow.clone(), name.clone(), true, spec.clone(), shard.now);
+                row.enabled = !shard.rows.take_disabled_cron(workflow, name)?;
+                row
             }
         };
         let same_times = (&row.spec.expression, &row.spec.timezone) == (&spec.expression, &spec.timezone);

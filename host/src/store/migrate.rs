@@ -26,7 +26,7 @@ use super::view::View;
 use super::working_set::{WorkingSet, encode};
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 6;
+pub(super) const FORMAT: u32 = 7;
 
 /// Row of `meta`: the format as four bytes, big endian. Every format that will ever be keeps it.
 pub(super) const FORMAT_KEY: &str = "format";

@@ -413,6 +413,18 @@ pub(crate) trait Read: Source + Sized {
             .collect()
     }
 
+    /// Up to `limit` of the runs that got a run for an idempotency key.
+    fn adopters(&self, adopted: RunId, limit: usize) -> Result<Vec<RunId>> {
+        let entries = self.scan_keys(tables::RUN_ADOPTIONS, Span::under(adopted))?.take(limit);
+        entries.map(|entry| entry.map(|(_, by)| by)).collect()
+    }
+
+    /// Until when idempotency keys stand for a run.
+    fn keyed_until(&self, run: RunId) -> Result<Option<Timestamp>> {
+        let last = self.scan_keys_in(tables::KEYED_RUNS, Span::under(run), Order::Descending)?.next();
+        Ok(last.transpose()?.map(|(_, until)| until))
+    }
+
     /// The entries of a run's journal that are kept, oldest first, beginning with sequence number
     /// `from`; the first entry of a run has number 0.
     fn visit_journal(

@@ -72,6 +72,10 @@ tables! {
     RUN_COUNTS = "run-counts": (Namespace, WorkflowName) => Counts;
     /// Parent and child.
     RUN_CHILDREN = "run-children": (RunId, RunId) => ();
+    /// A run, and another one that got it for an idempotency key as if it were its child.
+    RUN_ADOPTIONS = "run-adoptions": (RunId, RunId) => ();
+    /// A run, and until when an idempotency key stands for it.
+    KEYED_RUNS = "keyed-runs": (RunId, Timestamp) => ();
     /// In parts, so that they fill the pages of the database; `parts.rs` says how.
     SNAPSHOTS = "snapshots": (RunId, TaskIndex, u8) => Vec<u8>;
     /// What steps asked for that have ended, by number, in the order in which it takes effect.
@@ -107,6 +111,8 @@ tables! {
     JOURNAL = "journal": (RunId, u64) => JournalRow;
     CRONS = "crons": CronId => CronRow;
     CRON_NAMES = "cron-names": (Namespace, WorkflowName, CronName) => CronId;
+    /// Crons that an operator disabled and that the current version does not declare: if one comes that does, they stay so.
+    DISABLED_CRONS = "disabled-crons": (Namespace, WorkflowName, CronName) => ();
     SCHEDULED = "scheduled": ScheduledId => ScheduledRow;
     SCHEDULED_BY_TIME = "scheduled-by-time": (ScheduledStatus, Timestamp, ScheduledId) => ();
     EVENTS = "events": EventId => EventRow;

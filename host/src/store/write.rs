@@ -7,7 +7,9 @@ mod waits;
 
 pub(crate) use runs::Deleted;
 
-use dormouse_core::id::{BaseDigest, CronId, EventId, ModuleDigest, RunId, ScheduledId};
+use dormouse_core::id::{
+    BaseDigest, CronId, CronName, EventId, ModuleDigest, RunId, ScheduledId, WorkflowName,
+};
 use dormouse_core::time::Timestamp;
 
 use super::error::StoreError;
@@ -138,6 +140,35 @@ impl WorkingSet {
         self.delete(tables::RUN_WAITS, (wait.awaited, wait.run, wait.task, wait.wait));
     }
 
+    /// A run got another one for an idempotency key.
+    pub(crate) fn put_adoption(&mut self, adopted: RunId, by: RunId) -> Result<()> {
+        self.put(tables::RUN_ADOPTIONS, (adopted, by), &())
+    }
+
+    pub(crate) fn delete_adoption(&mut self, adopted: RunId, by: RunId) {
+        self.delete(tables::RUN_ADOPTIONS, (adopted, by));
+    }
+
+    /// Notes that a cron was disabled when the version that declared it went.
+    pub(crate) fn put_disabled_cron(&mut self, workflow: &WorkflowName, name: &CronName) -> Result<()> {
+        self.put(tables::DISABLED_CRONS, (NAMESPACE, workflow, name), &())
+    }
+
+    /// Forgets that; returns whether it was so.
+    pub(crate) fn take_disabled_cron(&mut self, workflow: &WorkflowName, name: &CronName) -> Result<bool> {
+        let key = (NAMESPACE, workflow, name);
+        let was_disabled = self.get(tables::DISABLED_CRONS, key)?.is_some();
+        if was_disabled {
+            self.delete(tables::DISABLED_CRONS, key);
+        }
+        Ok(was_disabled)
+    }
+
+    /// Forgets it of all crons of a workflow.
+    pub(crate) fn delete_disabled_crons(&mut self, workflow: &WorkflowName) -> Result<()> {
+        self.delete_under(tables::DISABLED_CRONS, (NAMESPACE, workflow)).map(drop)
+    }
+
     /// A cron that takes another's name takes its place under that name.
     pub(crate) fn put_cron(&mut self, cron: &CronRow) -> Result<()> {
         if let Some(old) = self.cron(cron.id)?
@@ -199,6 +230,9 @@ impl WorkingSet {
         row: &IdempotencyRow,
     ) -> Result<()> {
         self.delete_idempotency(scope, key)?;
+        if let IdempotencyScope::Runs(_) = scope {
+            self.put(tables::KEYED_RUNS, (RunId::from_bytes(row.id), row.expires_at), &())?;
+        }
         let scope = keys::scope(scope);
         self.put(tables::IDEMPOTENCY, (NAMESPACE, scope, key), row)?;
         self.put(tables::IDEMPOTENCY_BY_EXPIRY, (row.expires_at, NAMESPACE, scope, key), &())
@@ -206,6 +240,9 @@ impl WorkingSet {
 
     pub(crate) fn delete_idempotency(&mut self, scope: IdempotencyScope<'_>, key: &str) -> Result<bool> {
         let Some(old) = self.idempotency(scope, key)? else { return Ok(false) };
+        if let IdempotencyScope::Runs(_) = scope {
+            self.delete(tables::KEYED_RUNS, (RunId::from_bytes(old.id), old.expires_at));
+        }
         let scope = keys::scope(scope);
         self.delete(tables::IDEMPOTENCY_BY_EXPIRY, (old.expires_at, NAMESPACE, scope, key));
         self.delete(tables::IDEMPOTENCY, (NAMESPACE, scope, key));
@@ -221,6 +258,10 @@ impl WorkingSet {
         let expired: Vec<_> = entries.take_while(is_due).take(limit).collect::<Result<_>>()?;
         let count = expired.len();
         for (expires_at, namespace, scope, key) in expired {
+            let row = self.get(tables::IDEMPOTENCY, (namespace, scope.as_str(), key.as_str()))?;
+            if let Some(row) = row.filter(|_| !scope.is_empty()) {
+                self.delete(tables::KEYED_RUNS, (RunId::from_bytes(row.id), expires_at));
+            }
             self.delete(tables::IDEMPOTENCY, (namespace, scope.as_str(), key.as_str()));
             self.delete(tables::IDEMPOTENCY_BY_EXPIRY, (expires_at, namespace, scope, key));
         }

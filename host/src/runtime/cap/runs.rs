@@ -6,7 +6,7 @@ use dormouse_core::bounds::{IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_TTL};
 use dormouse_core::id::RunId;
 use dormouse_core::new_run::Target;
 use dormouse_core::request::Spawn;
-use dormouse_core::workflow::Json;
+use dormouse_core::workflow::{Json, Metadata};
 
 use crate::runtime::bindings::imports::runs::{Host, SpawnRequest};
 use crate::runtime::bindings::types::{HostError, HostErrorCode};
@@ -29,11 +29,17 @@ fn spawn(step: &mut StepCtx, request: SpawnRequest, id: impl FnOnce() -> RunId) 
     let idempotency = idempotency(request.idempotency_key, request.idempotency_ttl)?;
     let target = target(step, &request.workflow, &input)?;
     if let Some((key, _)) = &idempotency
-        && let Some(run) = known_run(step, &target, key)
+        && let Some(known) = known_run(step, &target, key)
     {
-        return Ok(run);
+        if let Known::Earlier(run) = known
+            && !step.requests.adopted.contains(&run)
+        {
+            step.budget.take("child runs", children(step), 0, &Metadata::default())?;
+            step.requests.adopted.insert(run);
+        }
+        return Ok(known.id());
     }
-    step.budget.take("child runs", step.requests.spawns.len(), bytes, &metadata)?;
+    step.budget.take("child runs", children(step), bytes, &metadata)?;
     let id = id();
     let detached = request.detached;
     step.requests.spawns.push(Spawn { id, target, input, metadata, priority, detached, idempotency });
@@ -49,13 +55,32 @@ fn idempotency(key: Option<String>, ttl: Option<u64>) -> Result<Option<(String, 
     Ok(Some((key, ttl.map_err(|problem| invalid(format!("idempotency-ttl: {problem}")))?)))
 }
 
-/// The run that holds the key: one that this very step spawned, or an earlier one.
-fn known_run(step: &StepCtx, target: &Target, key: &str) -> Option<RunId> {
+/// How many runs the step has got.
+fn children(step: &StepCtx) -> usize {
+    step.requests.spawns.len() + step.requests.adopted.len()
+}
+
+/// A run that holds an idempotency key.
+enum Known {
+    /// This very step spawned it.
+    Spawned(RunId),
+    Earlier(RunId),
+}
+
+impl Known {
+    fn id(&self) -> RunId {
+        match self {
+            Self::Spawned(id) | Self::Earlier(id) => *id,
+        }
+    }
+}
+
+fn known_run(step: &StepCtx, target: &Target, key: &str) -> Option<Known> {
     let holds = |spawn: &&Spawn| {
         spawn.target.workflow == target.workflow && spawn.idempotency.as_ref().is_some_and(|(k, _)| k == key)
     };
-    let spawned = step.requests.spawns.iter().find(holds).map(|spawn| spawn.id);
-    spawned.or_else(|| step.host.idempotent_run(&target.workflow, key))
+    let spawned = step.requests.spawns.iter().find(holds).map(|spawn| Known::Spawned(spawn.id));
+    spawned.or_else(|| step.host.idempotent_run(&target.workflow, key).map(Known::Earlier))
 }
 
 /// What a workflow is right now, if it takes this input.

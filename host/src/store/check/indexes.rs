@@ -9,7 +9,8 @@ use super::{Check, Look, Result};
 use crate::store::keys::NAMESPACE;
 use crate::store::records::Counts;
 use crate::store::tables::{
-    CONCURRENCY, RUN_CHILDREN, RUN_COUNTS, RUN_SPECS, RUN_STATES, RUNS_BY_STATUS, VERSIONS,
+    CONCURRENCY, KEYED_RUNS, RUN_ADOPTIONS, RUN_CHILDREN, RUN_COUNTS, RUN_SPECS, RUN_STATES, RUNS_BY_STATUS,
+    VERSIONS,
 };
 
 pub(super) fn by_status(check: &mut Check<'_>) -> Result {
@@ -85,6 +86,24 @@ pub(super) fn children(check: &mut Check<'_>) -> Result {
             }
             Look::There(_) | Look::Unreadable => {}
             Look::Missing => check.report(RUN_CHILDREN, &row, "the child is not there"),
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn adoptions(check: &mut Check<'_>) -> Result {
+    check.each(RUN_ADOPTIONS, |check, (adopted, by), ()| {
+        if !check.is_there(RUN_SPECS, adopted)? {
+            check.report(RUN_ADOPTIONS, format!("{adopted} {by}"), "the run is not there");
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn keyed_runs(check: &mut Check<'_>) -> Result {
+    check.each(KEYED_RUNS, |check, (run, until), ()| {
+        if !check.is_there(RUN_SPECS, run)? {
+            check.report(KEYED_RUNS, format!("{run} {until}"), "the run is not there");
         }
         Ok(())
     })

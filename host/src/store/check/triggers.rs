@@ -6,8 +6,8 @@ use super::{Check, Look, Result};
 use crate::store::keys::NAMESPACE;
 use crate::store::rows::{CronRow, Due, ScheduledRow, ScheduledStatus, Timer};
 use crate::store::tables::{
-    CRON_NAMES, CRONS, EVENTS, EVENTS_BY_KEY, IDEMPOTENCY, IDEMPOTENCY_BY_EXPIRY, RUN_SPECS, RUN_STATES,
-    SCHEDULED, SCHEDULED_BY_TIME, TIMERS, WORKFLOWS,
+    CRON_NAMES, CRONS, DISABLED_CRONS, EVENTS, EVENTS_BY_KEY, IDEMPOTENCY, IDEMPOTENCY_BY_EXPIRY, RUN_SPECS,
+    RUN_STATES, SCHEDULED, SCHEDULED_BY_TIME, TIMERS, WORKFLOWS,
 };
 
 pub(super) fn crons(check: &mut Check<'_>) -> Result {
@@ -69,6 +69,22 @@ fn is_live(check: &Check<'_>, run: RunId) -> Result<bool> {
         Look::There(run) => !run.status.is_final(),
         Look::Unreadable => true,
         Look::Missing => false,
+    })
+}
+
+pub(super) fn disabled_crons(check: &mut Check<'_>) -> Result {
+    check.each(DISABLED_CRONS, |check, (_, workflow, name), ()| {
+        let row = format!("{workflow} {name}");
+        if !check.is_there(WORKFLOWS, (NAMESPACE, &workflow))? {
+            check.report(DISABLED_CRONS, &row, "the workflow is not there");
+        }
+        if let Look::There(id) = check.look(CRON_NAMES, (NAMESPACE, &workflow, &name))?
+            && let Look::There(cron) = check.look(CRONS, id)?
+            && cron.declared
+        {
+            check.report(DISABLED_CRONS, &row, "the cron is there");
+        }
+        Ok(())
     })
 }
 

@@ -1,5 +1,6 @@
 //! Records of what steps asked for, and of the ends that wait for it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dormouse_core::id::{EventId, ModuleDigest, RunId, ScheduledId, TaskIndex, Version};
@@ -60,7 +61,7 @@ struct StoredSchedule<'a> {
 
 impl Record<(RunId, TaskIndex, u64)> for OpenRequests {
     fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
-        let Requests { spawns, events, schedules, chunks: _ } = &self.requests;
+        let Requests { spawns, adopted: _, events, schedules, chunks: _ } = &self.requests;
         super::write(&StoredRequests {
             at: self.at.as_millis(),
             spawns: spawns.iter().map(StoredSpawn::from).collect(),
@@ -77,6 +78,7 @@ impl Record<(RunId, TaskIndex, u64)> for OpenRequests {
                 spawns: stored.spawns.into_iter().map(Spawn::try_from).collect::<Result<_, _>>()?,
                 events: stored.events.into_iter().map(Push::try_from).collect::<Result<_, _>>()?,
                 schedules: stored.schedules.into_iter().map(Schedule::try_from).collect::<Result<_, _>>()?,
+                adopted: BTreeSet::new(),
                 chunks: Vec::new(),
             },
         })

@@ -134,6 +134,8 @@ fn sound() -> Store {
             tx.put_scheduled(&ScheduledRow { status: ScheduledStatus::Pending, run: None, ..scheduled(2) })?;
             tx.put_timer(at(100), Timer::Scheduled(scheduled_id(2)))?;
             tx.put_event(&event(1))?;
+            tx.put_adoption(run_id(3), run_id(2))?;
+            tx.put_disabled_cron(&workflow_name("mail"), &cron_name("gone"))?;
             tx.put_idempotency(
                 IdempotencyScope::Events,
                 "e",
@@ -399,6 +401,14 @@ const DAMAGE: &[(Damage, &str, &str)] = &[
     (|tx| lose(tx, tables::TASK_OUTPUTS, (run_id(2), TASK)), "run-states", "its output is missing"),
     (|tx| lose(tx, tables::HELD_TASKS, (run_id(2), TASK)), "run-states", "`held-tasks` does not list it"),
     (|tx| tx.put_held_task(run_id(1), TASK), "held-tasks", "no task run leads to it"),
+    (|tx| tx.put_adoption(run_id(9), run_id(2)), "run-adoptions", "the run is not there"),
+    (|tx| tx.put(tables::KEYED_RUNS, (run_id(9), at(9)), &()), "keyed-runs", "the run is not there"),
+    (
+        |tx| tx.put_disabled_cron(&workflow_name("none"), &cron_name("gone")),
+        "disabled-crons",
+        "the workflow is not there",
+    ),
+    (|tx| tx.put_disabled_cron(&cron().workflow, &cron().name), "disabled-crons", "the cron is there"),
     (
         |tx| tx.put(tables::TASK_ERRORS, (run_id(2), TASK), &task_error()),
         "task-errors",

@@ -103,6 +103,6 @@ fn the_format_row_stays_where_every_version_looks_for_it() {
     let store = store();
     let reader = store.view();
     let bytes = crate::store::source::Access::get(&*reader, tables::META, FORMAT_KEY).unwrap();
-    assert_eq!(bytes, Some(vec![0, 0, 0, 6]));
+    assert_eq!(bytes, Some(vec![0, 0, 0, 7]));
     assert_eq!(keys::encode(FORMAT_KEY), b"\0\0\0\x06format");
 }

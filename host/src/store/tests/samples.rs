@@ -367,7 +367,7 @@ pub(super) fn open_requests() -> OpenRequests {
         priority: Priority::new(1),
     };
     let (spawns, events, schedules) = (vec![spawn], vec![push], vec![schedule]);
-    OpenRequests { at: at(5), requests: Requests { spawns, events, schedules, chunks: Vec::new() } }
+    OpenRequests { at: at(5), requests: Requests { spawns, events, schedules, ..Requests::default() } }
 }
 
 pub(super) fn held_end() -> HeldEnd {

@@ -125,6 +125,8 @@ impl WorkingSet {
         children.into_iter().for_each(|key| self.delete(tables::RUN_CHILDREN, key));
         self.journals.remove(&id);
         self.journals_before.remove(&id);
+        self.delete_under(tables::RUN_ADOPTIONS, id)?;
+        self.delete_under(tables::KEYED_RUNS, id)?;
         self.delete(tables::RUN_STATES, id);
         self.delete(tables::RUN_SPECS, id);
         Ok(Deleted::All(rows))
