@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use super::changes::{Change, ChangeSet, Entry};
 use super::error::{OpenError, StoreError};
-use super::log::{GROWTH_BYTES, Log, LogError, Number, Replayed};
+use super::log::{Log, LogError, Number, REST_BYTES, Replayed};
 use super::overlay::Overlay;
 use super::space::{self, Space};
 use super::view::{Base, View};
@@ -277,7 +277,7 @@ impl Store {
         }
         let view = self.0.view();
         if commits.log.is_long() && view.layers().is_empty() {
-            commits.log.clear(GROWTH_BYTES).map_err(StoreError::Log)?;
+            commits.log.clear(REST_BYTES).map_err(StoreError::Log)?;
         } else if commits.log.is_long() && self.0.space.check(view.layers()).is_ok() {
             self.start_checkpoint(&mut commits, &view)?;
             return Ok(false);
@@ -413,7 +413,7 @@ impl Inner {
             self.show(View::new(Arc::new(base), newer));
             if is_all {
                 // Nobody commits at the moment: who does next need not wait until a file has grown again.
-                return commits.log.clear(GROWTH_BYTES).map_err(StoreError::Log);
+                return commits.log.clear(REST_BYTES).map_err(StoreError::Log);
             }
             commits.log.free_other();
             Ok(())

@@ -17,6 +17,9 @@ use super::tables;
 /// end of a file costs the file system a transaction of its own.
 pub(super) const GROWTH_BYTES: u64 = 256 << 10;
 
+/// What a host at rest keeps of the file that is written next: the commits of a few calls.
+pub(super) const REST_BYTES: u64 = 64 << 10;
+
 /// A file that is longer than this, after a large change set, is cut down when its turn comes again.
 pub(super) const KEPT_BYTES_MAX: u64 = 4 << 20;
 
