@@ -128,7 +128,7 @@ impl Server {
     pub async fn stop(self) -> Result<(), ServerError> {
         let Self { host, stop, serving, .. } = self;
         drop(host);
-        // The API may have ended by itself.
+        // It may have ended by itself.
         let _ = stop.send(());
         Ok(serving.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))?)
     }
@@ -143,11 +143,10 @@ async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
     closed: impl Future<Output = ()>,
 ) -> Result<(), Cause> {
-    let served = api::serve(host.clone(), listener, names, shutdown).await;
+    api::serve(host.clone(), listener, names, shutdown).await;
     let stopped = tokio::task::spawn_blocking(move || host.stop()).await;
     if tokio::time::timeout(CLOSING, closed).await.is_err() {
         tracing::warn!("a request or a step still holds the store");
     }
-    stopped.map_err(io::Error::other)??;
-    Ok(served?)
+    Ok(stopped.map_err(io::Error::other)??)
 }

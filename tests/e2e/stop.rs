@@ -1,7 +1,9 @@
 //! Hosts that end within this process, one after the other on one store.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dormouse::{Clock, Config, Problem, Server, check};
 use dormouse_tests::{Client, TestHost, eventually};
@@ -82,4 +84,38 @@ fn steps_and_followers_do_not_keep_the_store_of_a_host_that_stops() {
         let runs = host.list("/runs?workflow=blocking-sleep");
         assert!(runs.iter().any(|run| run["status"] == "running"), "{runs:#?}");
     }
+}
+
+/// Longest that a stop may take with nothing but halves of requests: the host waits ten seconds for whole ones.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+#[test]
+fn halves_of_requests_do_not_keep_a_host_that_stops() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let runtime = Runtime::new().expect("there is room for a runtime");
+    let config = Config::in_folder(folder.path().to_owned());
+    let server = runtime.block_on(Server::start(config, Clock::system())).expect("the store is not locked");
+    let address = server.address();
+    let client = Client::new(&address.to_string());
+    client.deploy("dormouse-programs");
+    let halves = [
+        "",
+        "P",
+        "GET /api/v1/runs HTTP/1.1\r\nHo",
+        "POST /api/v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+        "POST /api/v1/modules HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/wasm\r\nContent-Length: 100\r\n\r\n",
+    ];
+    let connections = halves.map(|half| {
+        let mut connection = TcpStream::connect(address).expect("the host listens");
+        connection.write_all(half.as_bytes()).expect("the host reads");
+        connection
+    });
+    // It is served behind them, so the host has them.
+    let id = client.start("echo", &json!(1));
+    assert_eq!(client.ended(&id)["output"], 1);
+    let began = Instant::now();
+    runtime.block_on(server.stop()).expect("the host ends well");
+    assert!(began.elapsed() < STOP_MAX, "it took {:?}", began.elapsed());
+    assert_eq!(problems(folder.path()), []);
+    drop(connections);
 }

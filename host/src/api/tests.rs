@@ -208,7 +208,7 @@ async fn the_server_answers_until_it_is_told_to_stop() {
     stream.read_exact(&mut status).await.expect("an answer");
     assert_eq!(&status, b"HTTP/1.1 200 OK");
     stop.send(()).expect("a server that runs");
-    server.await.expect("a server that does not panic").expect("a server that does not fail");
+    server.await.expect("a server that does not panic");
     assert!(TcpStream::connect(address).await.is_err());
 }
 

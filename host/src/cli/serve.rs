@@ -40,6 +40,9 @@ impl Serve {
     }
 }
 
+/// Of a host that was told twice to stop: what was committed is there, as after a kill.
+const EXIT_AT_ONCE: i32 = 130;
+
 async fn serve(config: Config) -> anyhow::Result<()> {
     zones::use_newest();
     tracing::info!("time zones of {}", zone_data_version());
@@ -48,12 +51,20 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     tracing::info!(%data, "listening on http://{}", server.address());
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let signalled = async {
+    let mut signal = async move || {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        tracing::info!("stopping");
+    };
+    let signalled = async move {
+        signal().await;
+        tracing::info!("stopping; another signal ends it at once");
+        tokio::spawn(async move {
+            signal().await;
+            tracing::warn!("ended without a stop");
+            std::process::exit(EXIT_AT_ONCE);
+        });
     };
     Ok(server.run_until(signalled).await?)
 }
