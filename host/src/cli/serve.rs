@@ -1,6 +1,6 @@
 //! `dormouse serve`: runs the host in this process.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -33,7 +33,11 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<Outcome> {
         let config = Config::load(self.config.as_deref(), self.settings)?;
-        tracing_subscriber::fmt().with_env_filter(self.log).with_writer(io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(self.log)
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
+            .init();
         let runtime = tokio::runtime::Runtime::new().context("cannot start threads")?;
         runtime.block_on(serve(config))?;
         Ok(Outcome::Done)
