@@ -169,8 +169,8 @@ fn value<T: std::str::FromStr>(arguments: &[String], name: &str, default: T) -> 
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // The host, and its check, are this program as another process.
-    if matches!(arguments.first().map(String::as_str), Some("serve" | "check")) {
+    // The host, its compiler and its check are this program as other processes.
+    if matches!(arguments.first().map(String::as_str), Some("serve" | "compile" | "check")) {
         return dormouse::cli::main();
     }
     let Some(plan) = Plan::parse(&arguments) else {
