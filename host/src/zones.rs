@@ -14,8 +14,8 @@ const FOLDERS: [&str; 3] = ["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/sh
 /// Files that say which release it is: by their first line, behind these words.
 const VERSIONS: [(&str, &str); 2] = [("tzdata.zi", "# version "), ("+VERSION", "")];
 
-/// Copies of all others, with and without leap seconds.
-const COPIES: [&str; 2] = ["posix", "right"];
+/// Copies of all others, with and without leap seconds, and files that are no zone of a name of its own.
+const COPIES: [&str; 5] = ["posix", "right", "localtime", "posixrules", "Factory"];
 
 /// What a file of a zone begins with, and how large one and the number of them can be: they are a few kilobytes each,
 /// and some 600.
@@ -61,10 +61,13 @@ fn read(folder: &Path, prefix: &str, zones: &mut BTreeMap<String, Vec<u8>>) {
     for entry in folder.read_dir().into_iter().flatten().flatten() {
         let Ok(file) = entry.file_name().into_string() else { continue };
         let name = format!("{prefix}{file}");
+        if COPIES.contains(&name.as_str()) {
+            continue;
+        }
         let path = entry.path();
         if path.is_dir() {
             let is_deep = prefix.matches('/').count() > 2;
-            if !is_deep && !COPIES.contains(&name.as_str()) {
+            if !is_deep {
                 read(&path, &format!("{name}/"), zones);
             }
         } else if zones.len() < ZONES_MAX
@@ -99,7 +102,9 @@ mod tests {
         assert_eq!(version(folder.path()), None);
         put("tzdata.zi", b"# version 2026f\n# more\n");
         put("zone.tab", b"FR Paris");
-        for name in ["UTC", "Europe/Paris", "America/Indiana/Knox", "posix/UTC", "right/Europe/Paris"] {
+        for name in
+            ["UTC", "Europe/Paris", "America/Indiana/Knox", "posix/UTC", "right/Europe/Paris", "localtime"]
+        {
             put(name, b"TZif2");
         }
         assert_eq!(version(folder.path()).as_deref(), Some("2026f"));

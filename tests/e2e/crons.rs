@@ -48,7 +48,15 @@ fn declared_crons_are_there_after_the_upload_with_their_next_time() {
             "one",
             "skip",
         ),
-        ("heartbeat", "x.10_x_x_x_x_x", "*/10 * * * * *", "UTC", "2026-01-05T08:00:10.000Z", "skip", "allow"),
+        (
+            "heartbeat",
+            "x..10_x_x_x_x_x",
+            "*/10 * * * * *",
+            "UTC",
+            "2026-01-05T08:00:10.000Z",
+            "skip",
+            "allow",
+        ),
     ]) {
         let fields = ["workflow", "name", "expression", "timezone", "nextRunAt", "catchUp", "overlap"];
         let found = fields.map(|field| row[field].as_str().unwrap());

@@ -49,7 +49,7 @@ fn an_upload_says_what_it_leaves_as_it_is() {
     assert_eq!((status, said.len()), (201, 1), "{said:?}");
     assert!(said[0].starts_with("`heartbeat` is not in this module"), "{said:?}");
     assert!(said[0].contains("`dormouse workflows delete heartbeat` ends that"), "{said:?}");
-    assert_eq!(column(&host.list("/crons?name=x.10_x_x_x_x_x"), "/workflow"), ["heartbeet", "heartbeat"]);
+    assert_eq!(column(&host.list("/crons?name=x..10_x_x_x_x_x"), "/workflow"), ["heartbeet", "heartbeat"]);
 
     // The same bytes change nothing, not even the version that is current.
     let (status, said) = warnings(upload(&host, &old));
@@ -126,7 +126,7 @@ fn a_deleted_workflow_is_gone_until_its_module_is_uploaded_again() {
 
     assert_eq!(upload(&host, &guest("declared-cron")).0, 200);
     assert_eq!(host.get("/workflows/heartbeat").expect(200)["currentVersion"], 1);
-    assert_eq!(column(&host.list("/crons?workflow=heartbeat"), "/name"), ["x.10_x_x_x_x_x"]);
+    assert_eq!(column(&host.list("/crons?workflow=heartbeat"), "/name"), ["x..10_x_x_x_x_x"]);
     host.advance(Duration::from_secs(10));
     assert_eq!(column(&host.list("/runs"), "/status"), ["completed"]);
 }

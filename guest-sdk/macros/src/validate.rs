@@ -247,12 +247,16 @@ fn name(
 /// one that a later version declares in its place. `0 9 * * MON-FRI` is `0_9_x_x_mon-fri`.
 fn name_of_times(expression: &str, timezone: Option<&str>) -> String {
     let words = expression.split_whitespace().chain(timezone).collect::<Vec<_>>().join("_");
-    let letter = |letter: char| match letter.to_ascii_lowercase() {
-        '*' => 'x',
-        letter @ ('a'..='z' | '0'..='9' | '-' | '_') => letter,
-        _ => '.',
-    };
-    let name: String = words.trim_start_matches('@').chars().map(letter).collect();
+    let mut name = String::new();
+    for letter in words.trim_start_matches('@').chars() {
+        match letter.to_ascii_lowercase() {
+            '*' => name.push('x'),
+            letter @ ('a'..='z' | '0'..='9' | '-' | '_') => name.push(letter),
+            '/' => name.push_str(".."),
+            '#' => name.push_str("..."),
+            _ => name.push('.'),
+        }
+    }
     match name.len() {
         ..=CRON_NAME_BYTES_MAX => name,
         // FNV-1a.

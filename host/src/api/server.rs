@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -89,8 +89,8 @@ async fn connection(stream: TcpStream, router: Router, stopping: Stopping) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection goes without TCP_NODELAY");
     }
-    let phase = Phase::default();
-    let service = Watched { router: TowerToHyperService::new(router), phase: phase.clone() };
+    let is_whole = IsWhole::default();
+    let service = Watched { router: TowerToHyperService::new(router), is_whole: is_whole.clone() };
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -99,75 +99,60 @@ async fn connection(stream: TcpStream, router: Router, stopping: Stopping) {
         _ = serving.as_mut() => return,
         () = stopping.announced() => serving.as_mut().graceful_shutdown(),
     }
-    if timeout(HALF_REQUEST_GRACE, serving.as_mut()).await.is_err() && phase.is_after_request() {
+    if timeout(HALF_REQUEST_GRACE, serving.as_mut()).await.is_err() && is_whole.get() {
         drop(serving.await);
     }
 }
 
-/// How far the request of a connection is; it has one at a time. Clones share it.
+/// Whether the latest request of a connection has come to its end. Clones share it.
 #[derive(Clone, Default)]
-struct Phase(Arc<AtomicU8>);
+struct IsWhole(Arc<AtomicBool>);
 
-impl Phase {
-    /// There is none, or it has not come to its end.
-    const BEFORE: u8 = 0;
-    /// It is there and has no answer, or its answer is being sent.
-    const AFTER: u8 = 1;
-
-    fn set(&self, to: u8) {
-        self.0.store(to, Ordering::Release);
+impl IsWhole {
+    fn set(&self, is_whole: bool) {
+        self.0.store(is_whole, Ordering::Release);
     }
 
-    fn is_after_request(&self) -> bool {
-        self.0.load(Ordering::Acquire) == Self::AFTER
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 
-/// The router, with an eye on how far each request is.
+/// The router, with an eye on whether each request is whole.
 struct Watched {
     router: TowerToHyperService<Router>,
-    phase: Phase,
+    is_whole: IsWhole,
 }
 
 impl Service<Request<Incoming>> for Watched {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = <TowerToHyperService<Router> as Service<Request<Body>>>::Future;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let phase = self.phase.clone();
-        let request = request.map(|body| match body.is_end_stream() {
-            true => {
-                phase.set(Phase::AFTER);
-                Body::empty()
-            }
-            false => Body::new(WatchedBody { body, phase: phase.clone(), then: Phase::AFTER }),
-        });
-        let answer = self.router.call(request);
-        Box::pin(async move {
-            let answer = answer.await;
-            phase.set(Phase::AFTER);
-            answer
-                .map(|answer| answer.map(|body| Body::new(WatchedBody { body, phase, then: Phase::BEFORE })))
-        })
+        let has_body = !request.body().is_end_stream();
+        self.is_whole.set(!has_body);
+        self.router.call(request.map(|body| match has_body {
+            true => Body::new(WatchedBody { body, is_whole: self.is_whole.clone() }),
+            false => Body::empty(),
+        }))
     }
 }
 
-/// A body after which the request of its connection is in another phase.
-struct WatchedBody<B> {
-    body: B,
-    phase: Phase,
-    then: u8,
+/// The body of a request, which is whole when nobody reads it any more.
+struct WatchedBody {
+    body: Incoming,
+    is_whole: IsWhole,
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for WatchedBody<B> {
+impl HttpBody for WatchedBody {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = hyper::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 
@@ -180,8 +165,8 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for WatchedBody<B> {
     }
 }
 
-impl<B> Drop for WatchedBody<B> {
+impl Drop for WatchedBody {
     fn drop(&mut self) {
-        self.phase.set(self.then);
+        self.is_whole.set(true);
     }
 }

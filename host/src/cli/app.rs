@@ -1,12 +1,12 @@
 //! What the command line looks like, and how its outcome becomes an exit code.
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use super::client::Client;
-use super::print::Printer;
+use super::print::{Printer, remark};
 use super::{
     check, compile, cron, deploy, event, inspect, modules, probe, run, runs, schedule, serve, version,
     workflows,
@@ -102,8 +102,7 @@ pub fn main() -> ExitCode {
         // Whoever read the output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Without standard error there is nobody to tell.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            remark(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -72,7 +72,7 @@ impl Run {
 pub(super) fn follow(client: &Client, id: &str, show: Show) -> anyhow::Result<Answer> {
     let (mut last_event_id, mut absent_since) = (None, None);
     loop {
-        let ended = follow_once(client, id, &mut last_event_id, show);
+        let ended = follow_once(client, id, (&mut last_event_id, &mut absent_since), show);
         match ended {
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) => absent_since = None,
@@ -95,10 +95,11 @@ pub(super) fn follow(client: &Client, id: &str, show: Show) -> anyhow::Result<An
 fn follow_once(
     client: &Client,
     id: &str,
-    last_event_id: &mut Option<String>,
+    (last_event_id, absent_since): (&mut Option<String>, &mut Option<Instant>),
     show: Show,
 ) -> anyhow::Result<Option<Answer>> {
     if let Some(events) = client.stream(&format!("/runs/{id}/stream"), last_event_id.as_deref())? {
+        *absent_since = None;
         for event in events {
             // A connection that breaks off is taken up again where it ended.
             let Ok(event) = event else { break };

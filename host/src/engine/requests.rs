@@ -191,7 +191,10 @@ impl Shard {
     ) -> Result<(), StoreError> {
         self.publish(key, std::mem::take(&mut requests.chunks))?;
         for adopted in std::mem::take(&mut requests.adopted) {
-            self.rows.put_adoption(adopted, key.0)?;
+            // Retention may have taken it while the step went on.
+            if self.rows.run_state(adopted)?.is_some() {
+                self.rows.put_adoption(adopted, key.0)?;
+            }
         }
         if self.is_bulk(&requests) {
             return self.open_requests(key, in_order(requests, matched));

@@ -315,11 +315,16 @@ fn delete_run(
     if !ended_at.is_some_and(|ended_at| pass.is_due(now, ended_at, keep)) {
         return Ok(Deleted::All(0));
     }
+    let adopters = forget_ended_adopters(rows, id)?;
+    if adopters == Adopters::More {
+        return Ok(Deleted::Some(ADOPTERS_MAX));
+    }
     if let Some(until) = rows.keyed_until(id)?.filter(|until| *until > now) {
         pass.leave(until);
         return Ok(Deleted::All(0));
     }
-    if has_live_parent(rows, id)? || is_asked_for(rows, id)? {
+    let is_waited_for = !rows.run_waits(id, 1)?.is_empty();
+    if adopters == Adopters::Live || is_waited_for || has_live_parent(rows, id)? {
         pass.leave(now.after(PASS_PAUSE_MAX));
         return Ok(Deleted::All(0));
     }
@@ -336,23 +341,28 @@ fn is_live(rows: &WorkingSet, run: RunId) -> Result<bool, StoreError> {
     Ok(rows.run_state(run)?.is_some_and(|run| !run.status.is_final()))
 }
 
-/// Runs that got another one for an idempotency key, of which so many are looked at in a pass: those that have ended are
-/// forgotten, and the others may ask for it.
+/// Those who got a run for an idempotency key, of which so many are looked at in a go.
 const ADOPTERS_MAX: usize = 64;
 
-/// Whether a run waits for this one, or may.
-fn is_asked_for(rows: &mut WorkingSet, id: RunId) -> Result<bool, StoreError> {
-    if !rows.run_waits(id, 1)?.is_empty() {
-        return Ok(true);
-    }
+/// Who has got a run for an idempotency key.
+#[derive(PartialEq)]
+enum Adopters {
+    /// Nobody who goes on.
+    Ended,
+    /// Somebody who goes on, and may ask for it.
+    Live,
+    /// All who were looked at have ended, and there may be more.
+    More,
+}
+
+fn forget_ended_adopters(rows: &mut WorkingSet, id: RunId) -> Result<Adopters, StoreError> {
     let adopters = rows.adopters(id, ADOPTERS_MAX)?;
     let count = adopters.len();
     for by in adopters {
         if is_live(rows, by)? {
-            return Ok(true);
+            return Ok(Adopters::Live);
         }
         rows.delete_adoption(id, by);
     }
-    // There may be more.
-    Ok(count == ADOPTERS_MAX)
+    Ok(if count == ADOPTERS_MAX { Adopters::More } else { Adopters::Ended })
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, Signal, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, setrlimit};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use wasmtime::{Config, Engine};
@@ -93,8 +93,8 @@ fn judge(status: ExitStatus, said: &[u8]) -> Result<(), Refusal> {
     let said = said.trim().trim_start_matches("error: ");
     let signal = status.signal().and_then(Signal::from_named_raw);
     Err(match signal {
-        // What an allocation ends with that fails.
-        Some(Signal::ABORT) => Refusal::CompileMemory,
+        // What an allocation says and ends with that fails.
+        Some(Signal::ABORT) if said.contains("memory allocation") => Refusal::CompileMemory,
         Some(Signal::XCPU) => Refusal::CompileTimeout,
         _ if status.code() == Some(1) => Refusal::Compile { problem: said.to_owned() },
         _ => Refusal::Compile { problem: format!("the compiler ended with {status}: {said}") },
@@ -113,12 +113,17 @@ pub(crate) fn compile_input(input: &mut impl Read, output: &mut impl Write) -> a
 }
 
 fn limit() -> io::Result<()> {
-    let most = |bytes| Rlimit { current: Some(bytes), maximum: Some(bytes) };
-    setrlimit(Resource::As, most(COMPILE_MEMORY_BYTES_MAX))?;
-    setrlimit(Resource::Core, most(0))?;
+    // The host may have less itself.
+    let at_most = |resource, most: u64| {
+        let allowed = getrlimit(resource).maximum;
+        let most = allowed.map_or(most, |allowed| allowed.min(most));
+        setrlimit(resource, Rlimit { current: Some(most), maximum: allowed })
+    };
+    at_most(Resource::As, COMPILE_MEMORY_BYTES_MAX)?;
+    at_most(Resource::Core, 0)?;
     // Of all threads: for a process whose host was killed.
     let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    setrlimit(Resource::Cpu, most(COMPILE_TIMEOUT.as_secs() * processors))?;
+    at_most(Resource::Cpu, COMPILE_TIMEOUT.as_secs() * processors)?;
     nice(NICENESS)?;
     Ok(())
 }
@@ -152,7 +157,8 @@ mod tests {
         let code = |status, said: &str| judge(status, said.as_bytes()).map_err(|refusal| refusal.code());
         assert_eq!(code(ended(0), "a warning"), Ok(()));
         assert_eq!(code(ended(1), "error: too odd"), Err("compile_failed"));
-        assert_eq!(code(killed(Signal::ABORT), "memory allocation failed"), Err("compile_memory"));
+        assert_eq!(code(killed(Signal::ABORT), "memory allocation of 8 bytes failed"), Err("compile_memory"));
+        assert_eq!(code(killed(Signal::ABORT), "stack overflow"), Err("compile_failed"));
         assert_eq!(code(killed(Signal::XCPU), ""), Err("compile_timeout"));
         assert_eq!(
             judge(ended(1), b"error: too odd").unwrap_err().to_string(),

@@ -15,10 +15,10 @@ const FRAMES_MAX: usize = 16;
 /// The failure of a step in which a call of the guest ended with this error. Another attempt may
 /// fare better: traps and limits use one up.
 pub(super) fn of_guest(error: &wasmtime::Error, refused: &Refused, last_errors: &[String]) -> StepOutcome {
-    let (reason, message) = match refused.limit() {
-        // It got no further without.
-        Some(limit) if error.is::<Trap>() || error.is::<I32Exit>() => (Reason::Limit, limit.to_string()),
-        _ => explain(error),
+    let (reason, message) = match (explain(error), refused.limit()) {
+        // It may have got no further without.
+        ((Reason::Trap, message), Some(limit)) => (Reason::Limit, format!("{limit}; then: {message}")),
+        (explained, _) => explained,
     };
     let details = details(error, last_errors);
     StepOutcome::Failed { reason, error: TaskError { message, details }, retryable: true }

@@ -31,6 +31,8 @@ pub(super) struct LimitExceeded(pub(super) String);
 pub(super) struct Limits {
     memory_bytes_max: u64,
     memory_bytes: u64,
+    /// By how much it was allowed to grow last.
+    growing_bytes: u64,
     table_elements: usize,
     /// Whether it is the task that asks for memory.
     is_task: bool,
@@ -54,6 +56,7 @@ impl Limits {
         Self {
             memory_bytes_max,
             memory_bytes: 0,
+            growing_bytes: 0,
             table_elements: 0,
             is_task: false,
             refused: Refused::default(),
@@ -84,8 +87,15 @@ impl ResourceLimiter for Limits {
             self.refused.0.get_or_init(|| limit);
             return Ok(false);
         }
+        self.growing_bytes = grown - self.memory_bytes;
         self.memory_bytes = grown;
         Ok(true)
+    }
+
+    /// What was allowed did not come to be: a memory may have a limit of its own.
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.memory_bytes = self.memory_bytes.saturating_sub(std::mem::take(&mut self.growing_bytes));
+        Ok(())
     }
 
     fn table_growing(

@@ -30,6 +30,8 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Compiled {
     pub(super) component: Component,
     pub(super) imports: Vec<String>,
+    /// It was not there compiled.
+    pub(super) is_new: bool,
 }
 
 /// What a checked component is there as.
@@ -91,6 +93,7 @@ pub(super) async fn compile(
             Ok::<_, Refusal>((scan.imports, form))
         });
         let (imports, form) = checked.await.map_err(failed)??;
+        let is_new = matches!(form, Form::Instrumented(_));
         let component = match form {
             Form::Compiled(component) => component,
             Form::Instrumented(component) => {
@@ -100,7 +103,7 @@ pub(super) async fn compile(
                 kept.map_err(failed)?.map_err(|error| failed(format!("{error:#}")))?
             }
         };
-        Ok(Compiled { component, imports })
+        Ok(Compiled { component, imports, is_new })
     };
     timeout(COMPILE_TIMEOUT, work).await.unwrap_or(Err(Refusal::CompileTimeout))
 }

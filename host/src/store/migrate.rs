@@ -16,11 +16,11 @@ use redb::{
 
 use super::db::apply;
 use super::error::{OpenError, StoreError};
-use super::keys::{self, Key, NAMESPACE};
+use super::keys::{self, Key, NAMESPACE, Namespace};
 use super::log::Number;
 use super::read::Read;
-use super::records::OldRun;
-use super::rows::WaitRow;
+use super::records::{OldRun, Record};
+use super::rows::{IdempotencyRow, WaitRow};
 use super::tables::{self, RawTable};
 use super::view::View;
 use super::working_set::{WorkingSet, encode};
@@ -124,6 +124,7 @@ pub(super) fn bring_up_to_date(database: &Database, identity: Identity) -> Resul
             if identity.format < 4 {
                 make_waits_rows(txn)?;
             }
+            list_keyed_runs(txn)?;
             if identity.format < 2 { put_meta(txn, LIVE_RUNS_UNKNOWN_KEY, &[]) } else { Ok(()) }
         })?;
     }
@@ -251,6 +252,25 @@ fn make_waits_rows(txn: &WriteTransaction) -> Result<(), StoreError> {
             None => return Ok(()),
         }
     }
+}
+
+/// Since format 7 runs are listed for which an idempotency key stands.
+fn list_keyed_runs(txn: &WriteTransaction) -> Result<(), StoreError> {
+    let table = |slot: usize| txn.open_table(tables::ALL[slot]);
+    let (idempotency, specs) = (table(tables::IDEMPOTENCY.slot)?, table(tables::RUN_SPECS.slot)?);
+    let mut keyed = table(tables::KEYED_RUNS.slot)?;
+    for entry in idempotency.range::<&[u8]>(..)? {
+        let (key, row) = entry?;
+        // One that cannot be read stays as it is.
+        let Ok(key) = keys::decode::<(Namespace, String, String)>(key.value()) else { continue };
+        let Ok(row) = IdempotencyRow::decode(&key, row.value()) else { continue };
+        let run = RunId::from_bytes(row.id);
+        // Those of events have no scope.
+        if !key.1.is_empty() && specs.get(keys::encode(&run).as_slice())?.is_some() {
+            keyed.insert(keys::encode(&(run, row.expires_at)).as_slice(), [].as_slice())?;
+        }
+    }
+    Ok(())
 }
 
 fn change_keys(

@@ -75,7 +75,7 @@ fn get_patch_delete_crons_id() {
     assert_eq!(patched["nextRunAt"], Value::Null);
     assert_refused(&host.patch(&path, &json!({ "name": "x" })), 422, "unknown_field", "name");
 
-    let declared = &host.list("/crons?name=x.10_x_x_x_x_x")[0];
+    let declared = &host.list("/crons?name=x..10_x_x_x_x_x")[0];
     assert_refused(&host.delete(&format!("/crons/{}", id(declared))), 409, "declared_cron", "");
     assert_eq!(host.delete(&path).expect(204), Value::Null);
     assert_refused(&host.get(&path), 404, "unknown_cron", "");
