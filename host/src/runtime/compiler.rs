@@ -96,6 +96,8 @@ fn judge(status: ExitStatus, said: &[u8]) -> Result<(), Refusal> {
         // What an allocation says and ends with that fails.
         Some(Signal::ABORT) if said.contains("memory allocation") => Refusal::CompileMemory,
         Some(Signal::XCPU) => Refusal::CompileTimeout,
+        // By somebody, or by the system, which had no memory left: that says nothing of the component.
+        Some(Signal::KILL) => Refusal::NoCompiler { problem: "it was killed; try again".to_owned() },
         _ if status.code() == Some(1) => Refusal::Compile { problem: said.to_owned() },
         _ => Refusal::Compile { problem: format!("the compiler ended with {status}: {said}") },
     })
@@ -164,7 +166,8 @@ mod tests {
             judge(ended(1), b"error: too odd").unwrap_err().to_string(),
             "it does not compile: too odd"
         );
-        for status in [ended(101), killed(Signal::KILL), killed(Signal::SEGV)] {
+        assert_eq!(code(killed(Signal::KILL), ""), Err("no_compiler"));
+        for status in [ended(101), killed(Signal::SEGV)] {
             let refusal = judge(status, "x".repeat(1 << 20).as_bytes()).unwrap_err().to_string();
             assert!(refusal.contains("the compiler ended with") && refusal.len() < 4_000, "{refusal}");
         }

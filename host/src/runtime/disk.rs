@@ -1,10 +1,10 @@
 //! Compiled modules on disk. Only what this host wrote itself is ever loaded: the folder is its
 //! own, and a digest beside each file tells whether it is whole.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -127,8 +127,14 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}{TEMPORARY}", WRITES.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(name);
-    fs::write(&temporary, bytes)?;
-    fs::rename(&temporary, path)
+    let written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+    let written =
+        written.and_then(|mut file| file.write_all(bytes)).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // On a full disk it is the room that others wait for.
+        remove(&temporary);
+    }
+    written
 }
 
 fn hex(digest: ModuleDigest) -> String {

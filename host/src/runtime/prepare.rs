@@ -80,32 +80,29 @@ pub(super) async fn compile(
         return Err(Refusal::TooLarge { size_bytes: bytes.len() });
     }
     let failed = |problem| Refusal::Compile { problem };
-    let _permit = inner.compiling.acquire().await.map_err(|error| failed(error.to_string()))?;
-    let work = async {
-        let cache = inner.clone();
-        let checked = inner.blocking(move || {
-            let scan = instrument::scan(&bytes)?;
-            interfaces::check(&scan.imports, &scan.exports)?;
-            let form = match cache.disk.load(digest, &cache.engine) {
-                Some(component) => Form::Compiled(component),
-                None => Form::Instrumented(instrument::append(&scan)?),
-            };
-            Ok::<_, Refusal>((scan.imports, form))
-        });
-        let (imports, form) = checked.await.map_err(failed)??;
-        let is_new = matches!(form, Form::Instrumented(_));
-        let component = match form {
-            Form::Compiled(component) => component,
-            Form::Instrumented(component) => {
-                let compiled = inner.compiler.compile(component).await?;
-                let cache = inner.clone();
-                let kept = inner.blocking(move || cache.disk.keep(digest, &compiled, &cache.engine)).await;
-                kept.map_err(failed)?.map_err(|error| failed(format!("{error:#}")))?
-            }
+    let cache = inner.clone();
+    let checked = inner.blocking(move || {
+        let scan = instrument::scan(&bytes)?;
+        interfaces::check(&scan.imports, &scan.exports)?;
+        let form = match cache.disk.load(digest, &cache.engine) {
+            Some(component) => Form::Compiled(component),
+            None => Form::Instrumented(instrument::append(&scan)?),
         };
-        Ok(Compiled { component, imports, is_new })
-    };
-    timeout(COMPILE_TIMEOUT, work).await.unwrap_or(Err(Refusal::CompileTimeout))
+        Ok::<_, Refusal>((scan.imports, form))
+    });
+    match checked.await.map_err(failed)?? {
+        (imports, Form::Compiled(component)) => Ok(Compiled { component, imports, is_new: false }),
+        (imports, Form::Instrumented(component)) => {
+            // Those that are there compiled do not stand in this line.
+            let _permit = inner.compiling.acquire().await.map_err(|error| failed(error.to_string()))?;
+            let compiled = timeout(COMPILE_TIMEOUT, inner.compiler.compile(component)).await;
+            let compiled = compiled.unwrap_or(Err(Refusal::CompileTimeout))?;
+            let cache = inner.clone();
+            let kept = inner.blocking(move || cache.disk.keep(digest, &compiled, &cache.engine)).await;
+            let component = kept.map_err(failed)?.map_err(|error| failed(format!("{error:#}")))?;
+            Ok(Compiled { component, imports, is_new: true })
+        }
+    }
 }
 
 /// Links the imports of a component.

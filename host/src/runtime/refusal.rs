@@ -41,7 +41,7 @@ pub(crate) enum Refusal {
     )]
     CompileMemory,
     /// No fault of the module's.
-    #[error("the compiler cannot be started: {problem}")]
+    #[error("there is no compiler: {problem}")]
     NoCompiler { problem: String },
     #[error("`{function}` failed: {problem}")]
     InitFailed { function: &'static str, problem: String },
