@@ -34,6 +34,9 @@ type Result<T> = std::result::Result<T, Error>;
 const PLACES: u32 = 8192;
 const PLACE_BYTES: usize = 32 << 10;
 
+/// An operation that carries this much asks for room on the disk first: smaller ones fit what is kept free.
+const LARGE_BYTES: usize = 1 << 20;
+
 /// Why a host could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -207,7 +210,8 @@ impl Host {
         let stopping = || {
             Error::new(ErrorKind::Unavailable, "stopping", "the host is stopping; try again when it is up")
         };
-        if self.disk_is_full() {
+        let has_room = || bytes < LARGE_BYTES || self.shared.store.has_room_for(bytes as u64);
+        if self.disk_is_full() || !has_room() {
             let text = "the disk is full: nothing is lost, and work is taken again when there is room";
             return Err(Error::new(ErrorKind::Unavailable, "disk_full", text));
         }

@@ -233,6 +233,11 @@ impl Store {
         self.0.is_behind.load(Ordering::Relaxed)
     }
 
+    /// Whether the disk has room for so many bytes of payload: a change set that does not fit holds up all that come after it.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
+        self.0.space.has_room_for(bytes)
+    }
+
     /// Makes a change set durable: all of it or nothing is in the store from now on, whatever happens.
     /// Returns the view that shows it.
     ///

@@ -40,6 +40,13 @@ impl Space {
         }
     }
 
+    /// Whether there is room for so many bytes of payload.
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
+        let needed = bytes.saturating_mul(GROWTH_FACTOR).saturating_add(RESERVE_BYTES);
+        // Where nobody can say, writing shows it.
+        self.free().map_or(true, |free| free >= needed)
+    }
+
     /// Whether there is room for changes that the database does not have.
     pub(super) fn check<'a>(
         &self,
@@ -62,5 +69,17 @@ pub(super) fn of_log(error: io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { free: 0 },
         _ => StoreError::Log(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_known_before_it_is_committed() {
+        let space = Space::Said(Arc::new((28_u64 << 20).into()));
+        assert!(space.has_room_for(10 << 20));
+        assert!(!space.has_room_for((10 << 20) + 1));
     }
 }
