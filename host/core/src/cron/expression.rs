@@ -28,7 +28,8 @@ const SHORTHANDS: [(&str, &str); 7] = [
 #[derive(Debug, Clone)]
 pub(super) struct Expression {
     parts: Vec<Part>,
-    description: String,
+    /// By field.
+    said: [Said; 6],
 }
 
 /// Times of an expression that follow one rule where the clocks change.
@@ -52,17 +53,15 @@ impl Expression {
             [second, minute, hour, day, month, weekday] => [second, minute, hour, day, month, weekday],
             _ => return Err(InvalidExpression::FieldCount { found: texts.len() }),
         };
-        let mut said = [const { None }; 6];
+        let mut said: [Said; 6] = Default::default();
         for ((said, field), text) in said.iter_mut().zip(Field::ALL).zip(texts) {
-            let parsed = field.parse(text);
-            *said = Some(parsed.map_err(|text| InvalidExpression::Field { field, text })?);
+            *said = field.parse(text).map_err(|text| InvalidExpression::Field { field, text })?;
         }
-        let said = said.map(Option::unwrap_or_default);
         if !names_a_day(&said) {
             return Err(InvalidExpression::NoSuchDay { text: text.to_owned() });
         }
         let parts = parts(&said).map_err(|text| InvalidExpression::Field { field: Field::Hour, text })?;
-        Ok(Self { parts, description: words::describe(&said) })
+        Ok(Self { parts, said })
     }
 
     pub(super) fn parts(&self) -> &[Part] {
@@ -70,8 +69,8 @@ impl Expression {
     }
 
     /// What it says, in words.
-    pub(super) fn describe(&self) -> &str {
-        &self.description
+    pub(super) fn describe(&self) -> String {
+        words::describe(&self.said)
     }
 }
 

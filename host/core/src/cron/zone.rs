@@ -96,6 +96,7 @@ fn suggestions(name: &str) -> Vec<&'static str> {
 fn is_place(zone: &str) -> bool {
     zone == "UTC" || zone.contains('/') && !zone.starts_with("Etc/")
 }
+
 /// How many letters to insert, remove or replace to turn one text into the other.
 fn edits(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
