@@ -57,9 +57,14 @@ impl DiskCache {
             tracing::warn!(module.digest = %digest, "a compiled module is damaged and is compiled anew");
             return None;
         }
+        self.map(digest, engine)
+    }
+
+    /// The compiled module of a file that is whole.
+    fn map(&self, digest: ModuleDigest, engine: &Engine) -> Option<Component> {
         #[expect(unsafe_code, reason = "the file is this host's own work, as its checksum confirms")]
         // SAFETY: `keep` wrote the file, from what the compiler gave; the folder is the host's own.
-        let component = unsafe { Component::deserialize_file(engine, &path) };
+        let component = unsafe { Component::deserialize_file(engine, self.path(digest)) };
         component
             .inspect_err(
                 |error| tracing::warn!(module.digest = %digest, %error, "cannot load a compiled module"),
@@ -83,11 +88,13 @@ impl DiskCache {
         // The checksum comes last: without it the file does not count.
         let written = write_whole(&path, compiled)
             .and_then(|()| write_whole(&checksum_path(&path), &Sha256::digest(compiled)));
-        if let Err(error) = written {
-            tracing::warn!(module.digest = %digest, %error, "cannot keep a compiled module");
-        }
-        if let Some(component) = self.load(digest, engine) {
-            return Ok(component);
+        match written {
+            Ok(()) => {
+                if let Some(component) = self.map(digest, engine) {
+                    return Ok(component);
+                }
+            }
+            Err(error) => tracing::warn!(module.digest = %digest, %error, "cannot keep a compiled module"),
         }
         #[expect(unsafe_code, reason = "the bytes are the compiler's, which is this host's own program")]
         // SAFETY: they are what `Engine::precompile_component` gave; the engine looks whether it fits.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use dormouse_core::id::ModuleDigest;
 use dormouse_core::workflow::Workflow;
-use wasmtime::component::Component;
 
 use super::definition;
 use super::engine::Inner;
@@ -37,21 +36,23 @@ pub(crate) struct ImageSize {
 pub(super) async fn inspect(inner: &Arc<Inner>, bytes: Vec<u8>) -> Result<Inspection, Refusal> {
     let digest = digest_of(&bytes);
     let size_bytes = bytes.len() as u64;
-    let Compiled { component, imports, is_new } = compile(inner, digest, bytes).await?;
-    let inspected = examine(inner, digest, &component).await;
+    let compiled = compile(inner, digest, bytes).await?;
+    let is_new = compiled.is_new;
+    let inspected = examine(inner, digest, size_bytes, compiled).await;
     if inspected.is_err() && is_new {
         // It was compiled to be looked at.
         inner.disk.remove(digest);
     }
-    inspected.map(|inspection| Inspection { size_bytes, imports, ..inspection })
+    inspected
 }
 
 async fn examine(
     inner: &Arc<Inner>,
     digest: ModuleDigest,
-    component: &Component,
+    size_bytes: u64,
+    Compiled { component, imports, .. }: Compiled,
 ) -> Result<Inspection, Refusal> {
-    let prepared = link(inner, component)?;
+    let prepared = link(inner, &component)?;
     let (base, declared) = fresh(inner, &prepared, true).await?;
     let definition::Checked { workflows, warnings } = definition::check(declared, inner.memory_bytes_max)?;
     let (again, _) = fresh(inner, &prepared, false).await?;
@@ -65,5 +66,5 @@ async fn examine(
     // The next step finds it ready.
     let module = Arc::new(Module::new(digest, prepared, base));
     inner.modules.pending(digest).get_or_init(|| async { module }).await;
-    Ok(Inspection { digest, size_bytes: 0, workflows, imports: Vec::new(), warnings, image })
+    Ok(Inspection { digest, size_bytes, workflows, imports, warnings, image })
 }
