@@ -258,19 +258,16 @@ fn name_of_times(expression: &str, timezone: Option<&str>) -> String {
         }
     }
     match name.len() {
-        ..=CRON_NAME_BYTES_MAX => name,
+        ..=NAME_BYTES_MAX => name,
         // FNV-1a.
         _ => {
             let hash = words
                 .bytes()
                 .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-            format!("{}-{hash:08x}", &name[..CRON_NAME_BYTES_MAX - 9])
+            format!("{}-{hash:08x}", &name[..NAME_BYTES_MAX - 9])
         }
     }
 }
-
-/// Longest name of a cron.
-const CRON_NAME_BYTES_MAX: usize = 63;
 
 fn cron_expression(text: Spanned<String>) -> Result<String> {
     let fields = text.value.split_whitespace().count();

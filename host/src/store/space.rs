@@ -42,9 +42,7 @@ impl Space {
 
     /// Whether there is room for so many bytes of payload.
     pub(super) fn has_room_for(&self, bytes: u64) -> bool {
-        let needed = bytes.saturating_mul(GROWTH_FACTOR).saturating_add(RESERVE_BYTES);
-        // Where nobody can say, writing shows it.
-        self.free().map_or(true, |free| free >= needed)
+        self.have_free(bytes.saturating_mul(GROWTH_FACTOR).saturating_add(RESERVE_BYTES)).is_ok()
     }
 
     /// Whether there is room for changes that the database does not have.
@@ -55,7 +53,10 @@ impl Space {
         let cost = |changes: &Arc<ChangeSet>| {
             changes.bytes() as u64 * GROWTH_FACTOR + changes.rows() as u64 * BYTES_PER_ROW
         };
-        let needed = changes.into_iter().map(cost).fold(RESERVE_BYTES, u64::saturating_add);
+        self.have_free(changes.into_iter().map(cost).fold(RESERVE_BYTES, u64::saturating_add))
+    }
+
+    fn have_free(&self, needed: u64) -> Result<(), StoreError> {
         match self.free() {
             Ok(free) if free < needed => Err(StoreError::Full { free }),
             // Where nobody can say, writing shows it.
