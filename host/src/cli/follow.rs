@@ -179,51 +179,51 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_host_that_starts_again_is_waited_for() {
+    /// Gives each of these answers on a connection of its own. Gives the address, and the first line of each request
+    /// once all have come.
+    fn host<const N: usize>(answers: [&'static str; N]) -> (String, thread::JoinHandle<[String; N]>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = format!("http://{}", listener.local_addr().unwrap());
-        let run = r#"{"id":"1","status":"completed"}"#;
-        let length = run.len();
-        let host = thread::spawn(move || {
-            // It goes without a word, is about to stop, has no more to tell, and has the run.
-            let answers = [
-                String::new(),
-                "HTTP/1.1 503 No\r\nContent-Length: 57\r\n\r\n{\"errors\":[{\"code\":\"stopping\",\"description\":\"it stops\"}]}".to_owned(),
-                "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
-                format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{run}"),
-            ];
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let served = thread::spawn(move || {
             answers.map(|answer| {
                 let (mut stream, _) = listener.accept().unwrap();
                 let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
                 let request = lines.next().unwrap();
                 lines.take_while(|line| !line.is_empty()).for_each(drop);
-                let answer = answer.replacen("\r\n", "\r\nConnection: close\r\n", 1);
-                stream.write_all(answer.as_bytes()).unwrap();
+                if let Some((status, body)) = answer.split_once('\n') {
+                    let length = body.len();
+                    let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}");
+                    stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
+                }
                 request
             })
         });
+        (address, served)
+    }
+
+    #[test]
+    fn a_host_that_starts_again_is_waited_for() {
+        let run = r#"{"id":"1","status":"completed"}"#;
+        let (server, served) = host([
+            // It goes without a word, is about to stop, has no more to tell, and has the run.
+            "",
+            "503 No\n{\"errors\":[{\"code\":\"stopping\",\"description\":\"it stops\"}]}",
+            "204 No Content\n",
+            "200 OK\n{\"id\":\"1\",\"status\":\"completed\"}",
+        ]);
         let answer = follow(&Client::new(&server, None), "1", Show::Status).unwrap();
         assert_eq!(answer.text(), run);
-        let asked = host.join().unwrap();
+        let asked = served.join().unwrap();
         assert!(asked[..3].iter().all(|request| request.contains("/runs/1/stream ")), "{asked:?}");
         assert!(asked[3].contains("/runs/1?wait="), "{asked:?}");
     }
 
     #[test]
     fn a_run_that_is_not_there_is_not_waited_for() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let server = format!("http://{}", listener.local_addr().unwrap());
-        let body = r#"{"errors":[{"code":"unknown_run","description":"there is none"}]}"#;
-        let host = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-            lines.by_ref().take_while(|line| !line.is_empty()).for_each(drop);
-            let answer = format!("HTTP/1.1 404 No\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-            stream.write_all(answer.as_bytes()).unwrap();
-        });
+        let (server, served) =
+            host(["404 No\n{\"errors\":[{\"code\":\"unknown_run\",\"description\":\"there is none\"}]}"]);
         let error = follow(&Client::new(&server, None), "1", Show::Status).err().unwrap();
         assert_eq!(error.to_string(), "there is none (unknown_run)");
-        host.join().unwrap();
+        served.join().unwrap();
     }
 }
