@@ -258,7 +258,11 @@ impl WorkingSet {
         let expired: Vec<_> = entries.take_while(is_due).take(limit).collect::<Result<_>>()?;
         let count = expired.len();
         for (expires_at, namespace, scope, key) in expired {
-            let row = self.get(tables::IDEMPOTENCY, (namespace, scope.as_str(), key.as_str()))?;
+            let row = match self.get(tables::IDEMPOTENCY, (namespace, scope.as_str(), key.as_str())) {
+                // It goes, whatever it says.
+                Err(StoreError::Unreadable { .. }) => None,
+                row => row?,
+            };
             if let Some(row) = row.filter(|_| !scope.is_empty()) {
                 self.delete(tables::KEYED_RUNS, (RunId::from_bytes(row.id), expires_at));
             }
