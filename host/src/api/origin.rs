@@ -26,7 +26,7 @@ pub(super) async fn check_origin(State(names): State<HostNames>, request: Reques
 
 fn refusal(headers: &HeaderMap, authority: Option<&str>, names: &[String]) -> Option<ApiError> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    // HTTP/2 has an authority in its place. Programs that speak HTTP/1.0 may send neither; browsers always do.
+    // A request line may have an authority of its own. Programs that speak HTTP/1.0 may send neither; browsers always do.
     let host = text(HOST).or(authority).unwrap_or("localhost");
     if !is_known(name_of(host), names) {
         let description = format!(

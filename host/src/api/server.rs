@@ -40,8 +40,8 @@ const CONNECTIONS_MAX: usize = 10_000;
 /// After a connection could not be accepted, as with no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the API, of a host that is known by these names, until `shutdown` is ready and the requests that are under way are answered, for
-/// at most ten seconds. Those that wait for the end of a run or follow one are answered at once; what has not become
+/// Serves the API, of a host that is known by these names, until `shutdown` is ready and the requests that are under
+/// way are answered, for at most ten seconds. Those that wait for the end of a run or follow one are answered at once; what has not become
 /// a request by then is dropped.
 pub(crate) async fn serve(
     host: Host,
